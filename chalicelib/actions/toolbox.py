@@ -1,0 +1,33 @@
+"""What actions work with: handed in where the scheduler is composed, so that none makes its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
+
+from chalicelib.core.action import Attempt, Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toolbox:
+    client: Callable[[str], Any]
+    """The AWS client of a service, by the service's name."""
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    """Networks that http may reach although they are private."""
+    handlers: Mapping[str, Callable[[Attempt, Json], Json]]
+    """By name; called with the attempt and the settings' input."""
+    tasks: Mapping[str, Callable[[Attempt], Json]]
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """`"127.0.0.0/8, ::1/128"` as networks. Raises ValueError that names the one it cannot read."""
+    return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a network; write it as 10.0.0.0/8 or ::1/128") from None

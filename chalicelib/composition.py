@@ -1,0 +1,114 @@
+"""Where the parts meet: the engine, composed once from the environment. No client is made on import."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from chalicelib.actions import Toolbox, networks, perform
+from chalicelib.aws.agenda import Agenda
+from chalicelib.aws.jobs import Jobs
+from chalicelib.aws.queue import Queue
+from chalicelib.aws.records import Records
+from chalicelib.aws.runs import Runs
+from chalicelib.aws.ticks import Ticks
+from chalicelib.core.access import Role
+from chalicelib.core.action import Action, Attempt, Json
+from chalicelib.handlers import HANDLERS
+from chalicelib.scheduler import access, builtins
+from chalicelib.scheduler.engine import Engine
+from chalicelib.tasks import JOBS, TASKS
+
+# Parameters are checked by the service anyway; leaving botocore's own check out halves a call's CPU time.
+_CONFIG = Config(
+    parameter_validation=False,
+    retries={"mode": "standard", "max_attempts": 4},
+    connect_timeout=3,
+    read_timeout=10,
+    max_pool_connections=25,
+)
+# An action's own client checks its parameters, which people wrote, and may wait for as long as its attempt.
+_ACTION_CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 2}, read_timeout=840, max_pool_connections=25
+)
+
+
+@cache
+def engine() -> Engine:
+    """The engine of this process."""
+    return compose(os.environ)
+
+
+def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> Engine:
+    """An engine on the tables and queues that `environment` names; `changes` replace its parts."""
+    dynamodb, sqs = boto3.client("dynamodb", config=_CONFIG), boto3.client("sqs", config=_CONFIG)
+    records_table = environment["BELFRY_RECORDS_TABLE"]
+    parts: dict[str, Any] = {
+        "jobs": Jobs(dynamodb, environment["BELFRY_JOBS_TABLE"]),
+        "runs": Runs(dynamodb, environment["BELFRY_RUNS_TABLE"]),
+        "agenda": Agenda(dynamodb, environment["BELFRY_AGENDA_TABLE"]),
+        "records": Records(dynamodb, records_table),
+        "ticks": Ticks(dynamodb, records_table),
+        "queue": Queue(sqs, environment["BELFRY_RUNS_QUEUE"], environment["BELFRY_DEAD_LETTERS_QUEUE"]),
+        "lookahead": timedelta(seconds=float(environment.get("BELFRY_LOOKAHEAD_SECONDS", "180"))),
+        "tick_interval": timedelta(seconds=float(environment.get("BELFRY_TICK_SECONDS", "60"))),
+    }
+    made: Engine
+    tools = Toolbox(
+        client=_action_client,
+        networks=networks(environment.get("BELFRY_ALLOW_NETWORKS", "")),
+        handlers=HANDLERS,
+        tasks={name: partial(_run_task, task, lambda: made) for name, task in TASKS.items()},
+    )
+    made = Engine(**{**parts, "perform": partial(_perform, tools), **changes})
+    return made
+
+
+def anonymous_role() -> Role | None:
+    """What a request without credentials may do. Raises ValueError where the variable is no role."""
+    name = os.environ.get("BELFRY_ANONYMOUS_ROLE", "none")
+    return None if name in ("", "none") else Role(name)
+
+
+def register_builtins() -> None:
+    """Registers the built-in jobs that are missing, once a deployment."""
+    deployment = os.environ.get("BELFRY_DEPLOYMENT", "")
+    builtins.register(engine(), JOBS, deployment, datetime.now(UTC))
+
+
+def bootstrap_key() -> str:
+    """An admin key for whoever runs the local stack."""
+    return create_key(Role.ADMIN, "local stack")
+
+
+def create_key(role: str, name: str) -> str:
+    """A new API key in plain text, which is not stored."""
+    secret, _ = access.create_key(engine(), Role(role), name, datetime.now(UTC))
+    return secret
+
+
+def shutdown() -> None:
+    """Ends the attempts in progress: each is recorded as stopped, and tried again where its job allows."""
+    engine().stopping.set()
+
+
+def _perform(tools: Toolbox, action: Action, attempt: Attempt) -> Json:
+    return perform(action, attempt, tools)
+
+
+def _run_task(
+    task: Callable[[Engine, Attempt], Json], engine_of: Callable[[], Engine], attempt: Attempt
+) -> Json:
+    return task(engine_of(), attempt)
+
+
+@cache
+def _action_client(service: str) -> Any:
+    make: Callable[..., Any] = boto3.client  # its overloads name each service
+    return make(service, config=_ACTION_CONFIG)

@@ -1,0 +1,29 @@
+"""Names of jobs and runs. A scheduled run's id is its slot, so that two ticks name one run alike."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+
+_BASE32 = "abcdefghijkmnpqrstuvwxyz23456789"  # neither l and 1 nor o and 0: ids are read aloud and retyped
+
+
+def random_id(length: int) -> str:
+    return "".join(secrets.choice(_BASE32) for _ in range(length))
+
+
+def new_job_id() -> str:
+    """16 characters: the agenda repeats it in each entry."""
+    return f"job_{random_id(12)}"
+
+
+def slot_id(slot: datetime) -> str:
+    """`20261122T140000Z`; a fraction of a second only if the slot has one."""
+    utc = slot.astimezone(UTC)
+    fraction = f".{utc.microsecond // 1000:03d}" if utc.microsecond else ""
+    return f"{utc:%Y%m%dT%H%M%S}{fraction}Z"
+
+
+def manual_run_id(now: datetime) -> str:
+    """The second of the trigger and a random suffix: sorts by time among the scheduled ones."""
+    return f"{slot_id(now.replace(microsecond=0))}-{random_id(6)}"

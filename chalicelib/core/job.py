@@ -1,0 +1,293 @@
+"""A job: its definition, written by people, and its state, written by runs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from chalicelib.core import schedule as schedules
+from chalicelib.core.action import Action
+from chalicelib.core.errors import Invalid
+from chalicelib.core.instants import exact_iso, from_millis, parse_instant
+from chalicelib.core.schedule import Dst, Fold, Gap, Schedule
+
+ATTEMPT_LIMIT = 840  # seconds: a Lambda lives for 15 minutes, and needs some to say how it went
+
+
+class JobStatus(StrEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"  # by a person
+    COMPLETED = "completed"  # no slot is left
+    FAILED = "failed"  # paused by too many failures in a row; or an `at` job whose attempts are used up
+
+
+class Origin(StrEnum):
+    """The dialect through which a job was made."""
+
+    NATIVE = "native"
+    AGENTS = "agents"
+    MISSION_CONTROL = "mission_control"
+    CODESPAR = "codespar"
+    NIGHTLY = "nightly"
+
+
+class Overlap(StrEnum):
+    """A slot comes while the job runs."""
+
+    SKIP = "skip"  # the new run is recorded as skipped
+    QUEUE = "queue"  # one run waits for the present one; further ones are skipped
+    ALLOW = "allow"  # both run
+
+
+class Misfire(StrEnum):
+    """A slot is found later than the grace allows."""
+
+    FIRE_ONCE = "fire_once"  # the newest late slot runs, the older ones are missed
+    SKIP = "skip"  # all late slots are missed
+    CATCH_UP = "catch_up"  # the newest `catch_up_limit` of them run, oldest first, paced
+
+
+class Strategy(StrEnum):
+    """The delay before attempt n+1, from base_delay b."""
+
+    FIXED = "fixed"  # b
+    LINEAR = "linear"  # b, 2b, 3b ...
+    EXPONENTIAL = "exponential"  # b, 2b, 4b ...
+
+
+class RetryJitter(StrEnum):
+    NONE = "none"
+    FULL = "full"  # anywhere between 0 and the delay
+
+
+class Format(StrEnum):
+    MARKDOWN = "markdown"
+    TEXT = "text"
+    JSON = "json"
+    HTML = "html"
+
+
+class Written(BaseModel):
+    """What people write: unknown fields are refused, numbers are not guessed from text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def _whole(value: Any) -> Any:
+    """3600.0 is 3600; "3600" and true are not numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise ValueError("give a number")
+    return int(value) if abs(value) < 1e15 and value == int(value) else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Seconds = Annotated[int | float, BeforeValidator(_whole), Field(ge=0, le=86_400)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
+ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class CronSpec(Written):
+    type: Literal["cron"]
+    expression: str
+    timezone: str = "UTC"
+
+
+class EverySpec(Written):
+    type: Literal["every"]
+    interval: Whole
+    timezone: str = "UTC"
+
+
+class AtSpec(Written):
+    type: Literal["at"]
+    datetime: str
+    timezone: str = "UTC"
+
+
+ScheduleSpec = Annotated[CronSpec | EverySpec | AtSpec, Field(discriminator="type")]
+
+
+class DstSpec(Written):
+    gap: Gap | None = None
+    overlap: Fold | None = None
+
+
+class Retry(Written):
+    max_attempts: Annotated[Whole, Field(ge=1, le=100)] = 1
+    strategy: Strategy = Strategy.EXPONENTIAL
+    base_delay: Seconds = 60
+    max_delay: Seconds = 3600
+    jitter: RetryJitter = RetryJitter.NONE
+
+    def delay(self, attempt: int, chance: float) -> timedelta:
+        """The wait after attempt number `attempt` (from 1). `chance` in [0, 1) is the full jitter's."""
+        factor = {
+            Strategy.FIXED: 1,
+            Strategy.LINEAR: attempt,
+            Strategy.EXPONENTIAL: 2 ** min(attempt - 1, 32),
+        }[self.strategy]
+        seconds = min(self.base_delay * factor, self.max_delay)
+        return timedelta(seconds=seconds * (chance if self.jitter is RetryJitter.FULL else 1))
+
+
+class Delivery(Written):
+    channel: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    format: Format = Format.MARKDOWN
+
+
+class Condition(Written):
+    type: Literal["expression"] = "expression"
+    expression: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+class Spec(Written):
+    """The part of a job that people write, as all dialects hand it to the core."""
+
+    name: Name
+    schedule: ScheduleSpec
+    goal: Annotated[str, Field(max_length=20_000)] | None = None
+    agent_id: ExternalId | None = None
+    action: Action | None = None
+    delivery: Delivery | None = None
+    condition: Condition | None = None
+    tags: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
+    retry: Retry = Retry()
+    timeout_seconds: Annotated[Whole, Field(ge=1, le=ATTEMPT_LIMIT)] = 300
+    overlap: Overlap = Overlap.SKIP
+    misfire: Misfire = Misfire.FIRE_ONCE
+    misfire_grace_seconds: Annotated[Whole, Field(ge=0, le=86_400)] = 60
+    catch_up_limit: Annotated[Whole, Field(ge=1, le=1000)] = 100
+    catch_up_per_minute: Annotated[Whole, Field(ge=1, le=600)] = 60
+    max_consecutive_failures: Annotated[Whole, Field(ge=0, le=1000)] = 10
+    dst: DstSpec = DstSpec()
+    jitter_seconds: Annotated[Whole, Field(ge=0, le=600)] = 0
+    start_at: str | None = None
+    end_at: str | None = None
+
+    @field_validator("start_at", "end_at")
+    @classmethod
+    def _limits_are_instants(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Stored in UTC; without an offset they are in the schedule's zone."""
+        spec = info.data.get("schedule")
+        if value is None or spec is None:  # what is wrong with the schedule is said there
+            return value
+        return exact_iso(parse_instant(value, schedules.zone(spec.timezone)))
+
+    @field_validator("schedule")
+    @classmethod
+    def _schedule_is_one(cls, spec: CronSpec | EverySpec | AtSpec) -> CronSpec | EverySpec | AtSpec:
+        zone = schedules.zone(spec.timezone)
+        if isinstance(spec, CronSpec):
+            schedules.cron(spec.expression, spec.timezone)
+        elif isinstance(spec, EverySpec):
+            schedules.every(timedelta(seconds=min(spec.interval, 10**11)), from_millis(0), spec.timezone)
+        else:
+            try:
+                return spec.model_copy(update={"datetime": exact_iso(parse_instant(spec.datetime, zone))})
+            except ValueError as error:
+                raise Invalid.one("datetime", str(error)) from None
+        return spec
+
+    @model_validator(mode="after")
+    def _the_end_lies_after_the_start(self) -> Self:
+        if self.start and self.end and self.end < self.start:
+            raise Invalid.one("end_at", f"lies before start_at ({self.start_at})")
+        return self
+
+    @property
+    def start(self) -> datetime | None:
+        return parse_instant(self.start_at) if self.start_at else None
+
+    @property
+    def end(self) -> datetime | None:
+        return parse_instant(self.end_at) if self.end_at else None
+
+
+class Job(BaseModel):
+    """A definition: the `definition` part of a job's two rows.
+
+    `revision` is the instant (ms) from which the present schedule holds; `version` counts every
+    write, and each is conditional on the one before. `anchor` is where an interval's grid begins.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    revision: int
+    version: int
+    spec: Spec
+    status: JobStatus
+    status_reason: str | None = None
+    anchor: datetime
+    origin: Origin
+    owner: str
+    created_at: datetime
+    updated_at: datetime
+    schema_version: int = 1
+
+    @property
+    def schedule(self) -> Schedule:
+        """The parsed schedule; parsing is cached below."""
+        spec, start, end = self.spec.schedule, self.spec.start, self.spec.end
+        if isinstance(spec, CronSpec):
+            dst = Dst(self.spec.dst.gap, self.spec.dst.overlap)
+            return schedules.cron(
+                spec.expression, spec.timezone, dst=dst, start=start, end=end, seed=self.job_id
+            )
+        if isinstance(spec, EverySpec):
+            interval = timedelta(seconds=spec.interval)
+            return schedules.every(interval, start or self.anchor + interval, spec.timezone, end=end)
+        return schedules.at(parse_instant(spec.datetime), spec.timezone)
+
+    def next_slot(self, after: datetime) -> datetime | None:
+        """The first slot after `after` that the present revision holds for."""
+        return self.schedule.next(max(after, from_millis(self.revision)))
+
+    def due(self, slot: datetime) -> datetime:
+        """When the slot's run is to start: the slot and its jitter."""
+        return slot + schedules.jitter(self.job_id, slot, timedelta(seconds=self.spec.jitter_seconds))
+
+    @property
+    def grace(self) -> timedelta:
+        return timedelta(seconds=self.spec.misfire_grace_seconds)
+
+    @property
+    def timeout(self) -> timedelta:
+        return timedelta(seconds=self.spec.timeout_seconds)
+
+
+class LastRun(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    status: str
+    started_at: datetime | None = None
+    completed_at: datetime
+
+
+class State(BaseModel):
+    """The `state` part: what runs have left. `counts` has the finished runs by status."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    run_count: int = 0
+    counts: dict[str, int] = {}
+    consecutive_failures: int = 0
+    last_run: LastRun | None = None
+    lock_run: str | None = None
+    lock_until: datetime | None = None
+    waiter: str | None = None

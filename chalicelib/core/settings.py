@@ -1,0 +1,82 @@
+"""The settings registry: every known key with its kind, default and description.
+
+Values are stored and shown as text. A setting is changed at run time, without a deployment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from chalicelib.core.errors import Invalid
+
+
+class Kind(StrEnum):
+    """How a value is written, and what it is in use."""
+
+    BOOLEAN = "boolean"  # true or false
+    NATURAL = "natural"  # a whole number from 0 up
+    TEXT = "text"  # any text
+
+
+@dataclass(frozen=True)
+class Setting:
+    key: str
+    kind: Kind
+    default: str
+    description: str
+
+    @property
+    def category(self) -> str:
+        return self.key.partition(".")[0]
+
+
+_PARSERS: dict[Kind, tuple[Callable[[str], Any], re.Pattern[str], str]] = {
+    Kind.BOOLEAN: (lambda text: text == "true", re.compile("true|false"), "true or false"),
+    Kind.NATURAL: (int, re.compile("[0-9]{1,9}", re.ASCII), "a whole number from 0 up"),
+    Kind.TEXT: (str, re.compile(r".{0,2000}", re.DOTALL), "text of at most 2,000 characters"),
+}
+
+SETTINGS: dict[str, Setting] = {
+    setting.key: setting
+    for setting in (
+        Setting("engine.paused", Kind.BOOLEAN, "false", "Stops all dispatch: nothing new is started."),
+        Setting(
+            "retention.runs", Kind.NATURAL, "30", "Days a finished run is kept; at least 15; 0: for ever."
+        ),
+    )
+}
+
+
+def parse(key: str, text: str) -> Any:
+    """The value in use of a known key. Raises Invalid naming the key where `text` is of the wrong kind."""
+    read, pattern, wanted = _PARSERS[SETTINGS[key].kind]
+    if not pattern.fullmatch(text):
+        raise Invalid.one(key, f"give {wanted}")
+    return read(text)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values in use: what is stored, else the defaults."""
+
+    stored: Mapping[str, str]
+
+    def __getitem__(self, key: str) -> Any:
+        return parse(key, self.stored.get(key, SETTINGS[key].default))
+
+    @property
+    def is_paused(self) -> bool:
+        return bool(self["engine.paused"])
+
+    def run_expiry(self, now: datetime) -> int | None:
+        """When a run that is finished now is forgotten, in seconds since 1970; None: never.
+
+        A run outlives every message that may still name it, so it is kept for fifteen days at least.
+        """
+        days = int(self["retention.runs"])
+        return int(now.timestamp()) + max(days, 15) * 86_400 if days else None

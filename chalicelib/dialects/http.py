@@ -1,0 +1,288 @@
+"""The one way in: every route of every dialect is authenticated, parsed, answered and audited here.
+
+A dialect declares its routes on an `Api`; `mount` gives them to Chalice. A view is handed a `Call`
+and gives an `Answer`; what it raises of the error tree is rendered by its dialect.
+"""
+
+from __future__ import annotations
+
+import http.cookies
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from chalice.app import Chalice, Request, Response
+from pydantic import BaseModel, ValidationError
+
+from chalicelib.core.access import Credentials, Principal, Role
+from chalicelib.core.errors import (
+    BadRequest,
+    BelfryError,
+    Detail,
+    Forbidden,
+    Invalid,
+    MethodNotAllowed,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from chalicelib.scheduler import audit
+from chalicelib.scheduler.access import authenticate
+from chalicelib.scheduler.engine import Engine
+
+BODY_LIMIT = 256 * 1024  # bytes
+SESSION_COOKIE = "mc-session"
+_CONTENT_TYPES = ["application/json", "application/x-www-form-urlencoded"]  # the second is what curl -d sends
+
+log = logging.getLogger(__name__)
+
+Model = TypeVar("Model", bound=BaseModel)
+Rendered = tuple[int, Any]  # status, JSON body
+
+
+@dataclass(frozen=True)
+class Host:
+    """What routes need of the process they run in."""
+
+    engine: Callable[[], Engine]
+    anonymous_role: Callable[[], Role | None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a view gives. `target` is the id that the audit log names, where the path names none."""
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request: who asks, of which engine, for what."""
+
+    engine: Engine
+    who: Principal
+    path: Mapping[str, str]
+    request: Request
+    now: datetime
+
+    @property
+    def idempotency_key(self) -> str | None:
+        key: str | None = self.request.headers.get("idempotency-key")
+        if key is not None and not 1 <= len(key) <= 255:
+            raise Invalid.one("Idempotency-Key", "give 1 to 255 characters")
+        return key
+
+    def json(self) -> dict[str, Any]:
+        """The body, which must be a JSON object; an absent one is empty. Raises BadRequest, TooLarge."""
+        raw: Any = self.request.raw_body
+        if len(raw) > BODY_LIMIT:
+            raise TooLarge(BODY_LIMIT)
+        return parse_object(raw) if raw.strip() else {}
+
+    def body(self, model: type[Model]) -> Model:
+        """The body as a model. Raises Invalid naming each wrong field."""
+        return validated(model, self.json())
+
+    def query(self, model: type[Model]) -> Model:
+        """The query parameters as a model; those that it does not know are ignored."""
+        known = model.model_fields
+        given = dict(self.request.query_params or {})
+        return validated(model, {name: value for name, value in given.items() if name in known})
+
+
+View = Callable[[Call], Answer]
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    view: View
+    role: Role | None  # None: open to all
+    writes: str | None  # what the audit log calls it; None: it only reads
+
+
+@dataclass
+class Api:
+    """A dialect's routes, and how it says what is wrong."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    render_error: Callable[[BelfryError | None], Rendered]
+    routes: list[Route] = field(default_factory=list)
+
+    def route(
+        self, method: str, path: str, *, role: Role | None = Role.VIEWER, writes: str | None = None
+    ) -> Callable[[View], View]:
+        def add(view: View) -> View:
+            self.routes.append(Route(method, path, view, role, writes))
+            return view
+
+        return add
+
+
+def mount(app: Chalice, apis: Sequence[Api], host: Host) -> None:
+    """Registers the routes, and gives Chalice's own refusals the envelope of the dialect they fall to."""
+    for api in apis:
+        for route in api.routes:
+            view = _chalice_view(app, api, route, host)
+            app.route(route.path, methods=[route.method], content_types=_CONTENT_TYPES, name=view.__name__)(
+                view
+            )
+
+    @app.middleware("http")
+    def reshape(request: Request, get_response: Callable[[Request], Response]) -> Response:
+        response = get_response(request)
+        if not (isinstance(response.body, dict) and set(response.body) == {"Code", "Message"}):
+            return response
+        return _response(*_api_of(apis, request.path).render_error(_own_words(request, response.status_code)))
+
+
+def _own_words(request: Request, status: int) -> BelfryError | None:
+    """What Chalice refused by itself, as the error tree says it; None: it broke."""
+    if status == 405:
+        return MethodNotAllowed(request.method, request.path)
+    if status == 415:
+        return UnsupportedMediaType(request.headers.get("content-type", ""))
+    return BadRequest("the request cannot be read") if status == 400 else None
+
+
+def _api_of(apis: Sequence[Api], path: str) -> Api:
+    """The API with the longest prefix of the path; the first one is everybody's."""
+    matching = [(len(prefix), api) for api in apis for prefix in api.prefixes if path.startswith(prefix)]
+    return max(matching, key=lambda pair: pair[0])[1] if matching else apis[0]
+
+
+def _chalice_view(app: Chalice, api: Api, route: Route, host: Host) -> Callable[..., Response]:
+    def view(**path: str) -> Response:
+        request: Any = app.current_request  # there is one while a view runs
+        try:
+            answer = _answer(route, host, request, path)
+        except BelfryError as error:
+            return _response(*api.render_error(error))
+        except Exception:
+            log.exception("%s %s broke", route.method, route.path)
+            return _response(*api.render_error(None))
+        return _response(answer.status, answer.body, answer.headers)
+
+    view.__name__ = f"{api.name}_{route.view.__name__}"
+    return view
+
+
+def _answer(route: Route, host: Host, request: Request, path: Mapping[str, str]) -> Answer:
+    engine, now = host.engine(), datetime.now(UTC)
+    who = Principal("anonymous", Role.VIEWER)
+    if route.role is not None:
+        who = authenticate(engine, credentials(request), host.anonymous_role(), now)
+        if not who.role.includes(route.role):
+            raise Forbidden(route.role)
+    answer = route.view(Call(engine, who, path, request, now))
+    if route.writes:
+        target = answer.target or "/".join(path.values()) or None
+        details = {"path": request.path, "status": answer.status}
+        audit.append(engine, who, route.writes, target, details, now)
+    return answer
+
+
+def credentials(request: Request) -> Credentials:
+    """What the request shows of a key or a session."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    key = token.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key")
+    if kind and kind.lower() != "bearer":
+        key = f"{kind} is no scheme of ours"  # bad credentials are not none
+    try:
+        cookies = http.cookies.SimpleCookie(request.headers.get("cookie", ""))
+    except http.cookies.CookieError:
+        cookies = http.cookies.SimpleCookie()
+    session = cookies.get(SESSION_COOKIE)
+    return Credentials(key or None, session.value if session else None)
+
+
+def _response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A 204 has no body; Chalice would send `null`."""
+    return Response(body="" if body is None else body, status_code=status, headers=dict(headers or {}))
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """A JSON object, strictly: no NaN, no number beyond a float, no text that UTF-8 cannot hold."""
+    try:
+        value = json.loads(raw, parse_constant=_refuse, parse_float=_finite)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {str(error)[:200]}") from None
+    if not isinstance(value, dict):
+        raise BadRequest("the body must be a JSON object")
+    return value
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+def validated(model: type[Model], value: Any) -> Model:
+    """The value as the model. Raises Invalid with every wrong field and what is wanted."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Invalid(*(detail for problem in error.errors() for detail in _details(problem))) from None
+
+
+def _details(problem: Mapping[str, Any]) -> list[Detail]:
+    place = _place(problem["loc"])
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, Invalid):
+        return [Detail(".".join(filter(None, (place, field))), issue) for field, issue in cause.details]
+    return [_detail(place, problem)]
+
+
+def _detail(place: str, problem: Mapping[str, Any]) -> Detail:
+    match problem["type"]:
+        case "missing":
+            return Detail(place, "is required")
+        case "extra_forbidden":
+            return Detail(place, "is no field that is known here")
+        case "union_tag_not_found":
+            return Detail(f"{place}.type", "is required")
+        case "union_tag_invalid":
+            return Detail(f"{place}.type", f"should be one of {problem['ctx']['expected_tags']}")
+    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return Detail(place or "body", message)
+
+
+def _place(loc: Sequence[str | int]) -> str:
+    """`schedule.interval` of ("schedule", "every", "interval"): the tag of a union is no field."""
+    parts = [
+        str(part)
+        for before, part in zip([None, *loc], loc, strict=False)
+        if not (before in ("schedule", "action") and part in _TAGS)
+    ]
+    return ".".join(parts)
+
+
+_TAGS = frozenset(
+    [
+        "cron",
+        "every",
+        "at",
+        "http",
+        "lambda",
+        "sqs",
+        "sns",
+        "eventbridge",
+        "step_functions",
+        "handler",
+        "task",
+    ]
+)

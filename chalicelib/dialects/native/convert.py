@@ -1,0 +1,125 @@
+"""Jobs, runs and the engine's status as the native dialect shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib.core.instants import exact_iso, iso, short_iso
+from chalicelib.core.job import Job, JobStatus, Spec, State
+from chalicelib.core.run import Run, RunError
+from chalicelib.scheduler.status import EngineStatus
+
+
+def job_view(job: Job, state: State, now: datetime) -> dict[str, Any]:
+    following = job.next_slot(now) if job.status is JobStatus.ACTIVE else None
+    last = state.last_run
+    return {
+        "id": job.job_id,
+        **job.spec.model_dump(mode="json"),
+        "status": job.status.value,
+        "status_reason": job.status_reason,
+        "next_run_at": _zoned(job, following),
+        "last_run_at": _zoned(job, last.started_at) if last else None,
+        "last_run_id": last.run_id if last else None,
+        "last_run_status": last.status if last else None,
+        "run_count": state.run_count,
+        "consecutive_failures": state.consecutive_failures,
+        "origin": job.origin.value,
+        "owner": job.owner,
+        "created_at": short_iso(job.created_at),
+        "updated_at": short_iso(job.updated_at),
+        "schema_version": job.schema_version,
+    }
+
+
+def run_view(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.run_id,
+        "job_id": run.job_id,
+        "status": run.status.value,
+        "reason": run.reason,
+        "trigger": run.trigger.value,
+        "scheduled_for": exact_iso(run.scheduled_for),
+        "started_at": _utc(run.started_at),
+        "completed_at": _utc(run.completed_at),
+        "not_before": _utc(run.not_before),
+        "lateness_ms": run.lateness_ms,
+        "attempts": [
+            {
+                "number": number,
+                "started_at": iso(attempt.started_at),
+                "completed_at": _utc(attempt.completed_at),
+                "error": _error(attempt.error),
+            }
+            for number, attempt in enumerate(run.attempts, 1)
+        ],
+        "input": run.input,
+        "output": run.output,
+        "truncated": run.truncated,
+        "error": _error(run.error),
+        "delivery": run.delivery,
+        "rerun_of": run.rerun_of,
+        "triggered_by": run.triggered_by,
+        "dry_run": run.dry_run,
+        "missed": _missed(run),
+        "schema_version": run.schema_version,
+    }
+
+
+def status_view(status: EngineStatus) -> dict[str, Any]:
+    return {
+        "running": status.running,
+        "paused": status.paused,
+        "tick_interval_seconds": _number(status.tick_interval_seconds),
+        "lookahead_seconds": _number(status.lookahead_seconds),
+        "next_tick_at": short_iso(status.next_tick_at),
+        "last_tick_at": short_iso(status.last_tick_at) if status.last_tick_at else None,
+        "last_tick_lateness_ms": status.last_tick_lateness_ms,
+        "jobs_checked_last_tick": status.jobs_checked_last_tick,
+        "queue_depth": status.queue_depth,
+        "dead_letters": status.dead_letters,
+    }
+
+
+def patched(spec: Spec, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec's fields with those of a partial update over them.
+
+    `schedule` is replaced whole, but keeps its zone if it is given none; null is a field's default.
+    """
+    fields = spec.model_dump(mode="json", exclude_none=True) | dict(changes)
+    schedule = fields.get("schedule")
+    if isinstance(schedule, dict):
+        fields["schedule"] = {"timezone": spec.schedule.timezone, **schedule}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _zoned(job: Job, instant: datetime | None) -> str | None:
+    """With the offset of the job's zone, to the second."""
+    if instant is None:
+        return None
+    return instant.astimezone(job.schedule.zone).replace(microsecond=0).isoformat()
+
+
+def _utc(instant: datetime | None) -> str | None:
+    return iso(instant) if instant else None
+
+
+def _error(error: RunError | None) -> dict[str, Any] | None:
+    return error.model_dump() if error else None
+
+
+def _missed(run: Run) -> dict[str, Any] | None:
+    """Of a row that stands for many missed slots: from the first to the last, and how many."""
+    if run.missed_from is None:
+        return None
+    return {
+        "from": exact_iso(run.missed_from),
+        "until": exact_iso(run.scheduled_for),
+        "count": run.missed_count,
+    }
+
+
+def _number(value: float) -> float | int:
+    return int(value) if value == int(value) else value

@@ -1,0 +1,184 @@
+"""The routes of the native dialect, and of access, which all dialects share."""
+
+from __future__ import annotations
+
+from chalicelib.core.access import Role
+from chalicelib.core.errors import Forbidden
+from chalicelib.core.instants import parse_instant, short_iso
+from chalicelib.core.job import Job, JobStatus, Spec
+from chalicelib.core.run import Run
+from chalicelib.dialects.http import SESSION_COOKIE, Answer, Api, Call, validated
+from chalicelib.dialects.native.convert import job_view, patched, run_view, status_view
+from chalicelib.dialects.native.errors import render
+from chalicelib.dialects.native.schema import (
+    CreateJob,
+    CreateKey,
+    JobsQuery,
+    NoFields,
+    OpenSession,
+    PauseJob,
+    RecentRunsQuery,
+    RunsQuery,
+    TriggerJob,
+)
+from chalicelib.scheduler import access, history, jobs, runs
+from chalicelib.scheduler.status import engine_status
+
+JOBS = "/api/scheduler/jobs"
+JOB = f"{JOBS}/{{id}}"
+RUNS = f"{JOB}/runs"
+RUN = f"{RUNS}/{{run_id}}"
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+API = Api("native", ("/api/",), render)
+
+
+@API.route("GET", JOBS)
+def list_jobs(call: Call) -> Answer:
+    query = call.query(JobsQuery)
+    page, count = jobs.list_jobs(call.engine, query.filters(), query.limit, query.offset)
+    return Answer({"jobs": [job_view(job, state, call.now) for job, state in page], "count": count})
+
+
+@API.route("POST", JOBS, role=Role.OPERATOR, writes="job.create")
+def create_job(call: Call) -> Answer:
+    body = call.body(CreateJob)
+    _may_name_action(call, body)
+    creation = jobs.Creation(call.who.id, status=body.status, request_key=call.idempotency_key)
+    job = jobs.create(call.engine, body.spec(), creation, call.now)
+    return Answer(_shown(call, job.job_id), 201, target=job.job_id)
+
+
+@API.route("GET", JOB)
+def get_job(call: Call) -> Answer:
+    return Answer(_shown(call, call.path["id"]))
+
+
+@API.route("PUT", JOB, role=Role.OPERATOR, writes="job.update")
+def update_job(call: Call) -> Answer:
+    changes = call.json()
+
+    def change(job: Job) -> tuple[Spec, JobStatus]:
+        body = validated(CreateJob, patched(job.spec, changes))
+        _may_name_action(call, body)
+        return body.spec(), body.status if "status" in changes else job.status
+
+    job, state = jobs.update(call.engine, call.path["id"], change, call.now)
+    return Answer(job_view(job, state, call.now))
+
+
+@API.route("DELETE", JOB, role=Role.OPERATOR, writes="job.delete")
+def delete_job(call: Call) -> Answer:
+    jobs.delete(call.engine, call.path["id"])
+    return Answer(status=204)
+
+
+@API.route("POST", f"{JOB}/pause", role=Role.OPERATOR, writes="job.pause")
+def pause_job(call: Call) -> Answer:
+    job, state = jobs.pause(call.engine, call.path["id"], call.body(PauseJob).reason, call.now)
+    return Answer(job_view(job, state, call.now))
+
+
+@API.route("POST", f"{JOB}/resume", role=Role.OPERATOR, writes="job.resume")
+def resume_job(call: Call) -> Answer:
+    call.body(NoFields)
+    job, state = jobs.resume(call.engine, call.path["id"], call.now)
+    return Answer(job_view(job, state, call.now))
+
+
+@API.route("POST", f"{JOB}/trigger", role=Role.OPERATOR, writes="job.trigger")
+def trigger_job(call: Call) -> Answer:
+    body = call.body(TriggerJob)
+    asked = runs.Asked(call.who.id, body.input, request_key=call.idempotency_key, dry_run=body.dry_run)
+    return _queued(runs.trigger(call.engine, call.path["id"], asked, call.now))
+
+
+@API.route("GET", RUNS)
+def list_runs(call: Call) -> Answer:
+    query = call.query(RunsQuery)
+    page = runs.list_runs(call.engine, call.path["id"], query.status, query.limit, query.offset)
+    return Answer({"runs": [run_view(run) for run in page], "count": len(page)})
+
+
+@API.route("GET", RUN)
+def get_run(call: Call) -> Answer:
+    return Answer(run_view(runs.get_run(call.engine, call.path["id"], call.path["run_id"])))
+
+
+@API.route("POST", f"{RUN}/cancel", role=Role.OPERATOR, writes="run.cancel")
+def cancel_run(call: Call) -> Answer:
+    call.body(NoFields)
+    run, was_running = runs.cancel(call.engine, call.path["id"], call.path["run_id"], call.who.id, call.now)
+    return Answer(run_view(run), 202 if was_running else 200)
+
+
+@API.route("POST", f"{RUN}/rerun", role=Role.OPERATOR, writes="run.rerun")
+def rerun(call: Call) -> Answer:
+    call.body(NoFields)
+    asked = runs.Asked(call.who.id, request_key=call.idempotency_key)
+    return _queued(runs.rerun(call.engine, call.path["id"], call.path["run_id"], asked, call.now))
+
+
+@API.route("GET", "/api/scheduler/runs")
+def recent_runs(call: Call) -> Answer:
+    query = call.query(RecentRunsQuery)
+    page, cursor = history.recent_runs(
+        call.engine,
+        call.now,
+        since=parse_instant(query.since) if query.since else None,
+        status=query.status,
+        limit=query.limit,
+        cursor=query.cursor,
+    )
+    return Answer({"runs": [run_view(run) for run in page], "count": len(page), "next_cursor": cursor})
+
+
+@API.route("GET", "/api/scheduler/status")
+def get_status(call: Call) -> Answer:
+    return Answer(status_view(engine_status(call.engine, call.now)))
+
+
+@API.route("POST", "/api/auth/session", role=None)
+def open_session(call: Call) -> Answer:
+    """Exchanges a key for a cookie; it is Secure unless the host is this machine."""
+    token, expires = access.open_session(call.engine, call.body(OpenSession).key, call.now)
+    host = call.request.headers.get("host", "")
+    secure = "" if host.startswith(_LOOPBACK) else "; Secure"
+    age = int((expires - call.now).total_seconds())
+    cookie = f"{SESSION_COOKIE}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"
+    return Answer({"expires_at": short_iso(expires)}, 201, {"Set-Cookie": cookie})
+
+
+@API.route("GET", "/api/keys", role=Role.ADMIN)
+def list_keys(call: Call) -> Answer:
+    keys = access.list_keys(call.engine)
+    return Answer({"keys": keys, "count": len(keys)})
+
+
+@API.route("POST", "/api/keys", role=Role.ADMIN, writes="key.create")
+def create_key(call: Call) -> Answer:
+    """The key is in this answer, and nowhere else."""
+    body = call.body(CreateKey)
+    secret, record = access.create_key(call.engine, body.role, body.name, call.now)
+    return Answer({**record, "key": secret}, 201, target=record["id"])
+
+
+@API.route("DELETE", "/api/keys/{key_id}", role=Role.ADMIN, writes="key.revoke")
+def revoke_key(call: Call) -> Answer:
+    access.revoke_key(call.engine, call.path["key_id"])
+    return Answer(status=204)
+
+
+def _shown(call: Call, job_id: str) -> dict[str, object]:
+    return job_view(*jobs.get(call.engine, job_id), call.now)
+
+
+def _queued(run: Run) -> Answer:
+    body = {"run_id": run.run_id, "status": "queued", "job_id": run.job_id}
+    return Answer(body, 202, target=f"{run.job_id}/{run.run_id}")
+
+
+def _may_name_action(call: Call, spec: Spec) -> None:
+    """Built-in tasks are an admin's to schedule."""
+    if spec.action and spec.action.type == "task" and not call.who.role.includes(Role.ADMIN):
+        raise Forbidden(Role.ADMIN)

@@ -1,0 +1,174 @@
+"""One attempt of a claimed run: the action within its time, and what its end makes of the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from chalicelib.core.action import Action, Attempt, Json
+from chalicelib.core.agenda import Retry
+from chalicelib.core.errors import ActionError
+from chalicelib.core.instants import floor_minute, iso
+from chalicelib.core.job import Job, Overlap
+from chalicelib.core.run import Message, Run, RunError, RunStatus, cut_output
+from chalicelib.core.settings import Settings
+from chalicelib.core.template import render
+from chalicelib.scheduler.engine import Engine
+from chalicelib.scheduler.settle import LEASE_MARGIN
+
+_LONGEST_QUEUED = timedelta(seconds=900)  # SQS's longest delay; later retries wait in the agenda
+_POLL = 0.05  # seconds between looks at whether the worker is being stopped
+
+log = logging.getLogger(__name__)
+
+
+def attempt(engine: Engine, job: Job, message: Message, run: Run, settings: Settings) -> Run | None:
+    """Acts, and writes how it went: the run as it ended or is to be retried.
+
+    None if the run is no longer this claim's: it was cancelled, or its lease was lost.
+    """
+    try:
+        output = within(job.timeout, engine, lambda left: _perform(engine, job, run, left))
+    except ActionError as error:
+        return _failed(engine, job, message, run, settings, error)
+    kept, truncated = cut_output(output)
+    now = engine.now()
+    return engine.runs.finish(
+        run,
+        RunStatus.COMPLETED,
+        now,
+        output=kept,
+        truncated=truncated,
+        delivery=_delivery(job),
+        expires_at=settings.run_expiry(now),
+    )
+
+
+def _failed(
+    engine: Engine, job: Job, message: Message, run: Run, settings: Settings, error: ActionError
+) -> Run | None:
+    now, why = engine.now(), RunError.of(error)
+    log.warning(
+        "run %s/%s attempt %d failed: %s: %s",
+        job.job_id,
+        run.run_id,
+        len(run.attempts),
+        why.type,
+        why.message,
+    )
+    is_last = error.permanent or run.dry_run or len(run.attempts) >= job.spec.retry.max_attempts
+    if not is_last:
+        return _retry(engine, job, message, run, why, now)
+    return engine.runs.finish(
+        run, RunStatus.FAILED, now, error=why, delivery=_delivery(job), expires_at=settings.run_expiry(now)
+    )
+
+
+def _retry(engine: Engine, job: Job, message: Message, run: Run, why: RunError, now: datetime) -> Run | None:
+    """Sends or files the next attempt first, then says so in the row: a crash between repeats this one."""
+    not_before = now + job.spec.retry.delay(len(run.attempts), engine.chance())
+    following = message.again(not_before)
+    if not_before - now > _LONGEST_QUEUED:
+        engine.agenda.file([(floor_minute(not_before), Retry(following))])
+    elif engine.queue.send([following], now):
+        raise RuntimeError("SQS refused the message of the next attempt")
+    if job.spec.overlap is not Overlap.ALLOW:
+        engine.jobs.lock(job.job_id, run.run_id, not_before + job.timeout + LEASE_MARGIN, now)
+    return engine.runs.retry(run, why, not_before, now)
+
+
+def within(limit: timedelta, engine: Engine, work: Callable[[Callable[[], float]], Json]) -> Json:
+    """What `work` gives, or its error; ActionError "timeout" once the limit is over.
+
+    `work` is given a function that says how many seconds are left. A thread cannot be ended from
+    outside: one that does not stop by itself is left behind, and what it gives is dropped.
+    """
+    results: SimpleQueue[Json | ActionError] = SimpleQueue()
+    deadline = engine.now() + limit
+
+    def left() -> float:
+        return max(0.0, (deadline - engine.now()).total_seconds())
+
+    def run() -> None:
+        try:
+            results.put(work(left))
+        except ActionError as error:
+            results.put(error)
+        except Exception as error:
+            log.exception("an action broke")
+            results.put(ActionError(type(error).__name__, f"the action broke: {error}"))
+
+    Thread(target=run, daemon=True).start()
+    while not engine.stopping.is_set() and (seconds := left()) > 0:
+        try:
+            result = results.get(timeout=min(seconds, _POLL))
+        except Empty:
+            continue
+        if isinstance(result, ActionError):
+            raise result
+        return result
+    if engine.stopping.is_set():
+        raise ActionError("worker_stopped", "its worker was stopped before it was done")
+    raise ActionError("timeout", f"took longer than its {limit.total_seconds():.0f} s")
+
+
+def _perform(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> Json:
+    """Acts. A dry run calls handlers and tasks, which know of it, and shows what others would be told."""
+    action, given = _action(job), _given(engine, job, run, left)
+    if not run.dry_run or action.type in ("handler", "task"):
+        return engine.perform(action, given)
+    scope: dict[str, Json] = {"job": dict(given.job), "run": dict(given.run), "input": given.input}
+    return {"dry_run": True, "action": render(action.model_dump(mode="json"), scope)}
+
+
+def _action(job: Job) -> Action:
+    if job.spec.action is not None:
+        return job.spec.action
+    if job.spec.agent_id:
+        message = f"agent {job.spec.agent_id} is not registered: register it, or give the job an action"
+    else:
+        message = "the job has neither an action nor an agent_id: give it one of the two"
+    raise ActionError("not_registered", message, permanent=True)
+
+
+def _given(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> Attempt:
+    """What the action sees of the job and the run."""
+    number = len(run.attempts)
+    return Attempt(
+        job={
+            "id": job.job_id,
+            "name": job.spec.name,
+            "goal": job.spec.goal,
+            "agent_id": job.spec.agent_id,
+            "tags": list(job.spec.tags),
+        },
+        run={
+            "id": run.run_id,
+            "job_id": job.job_id,
+            "trigger": run.trigger.value,
+            "scheduled_for": iso(run.scheduled_for),
+            "attempt": number,
+            "dry_run": run.dry_run,
+        },
+        input=run.input,
+        idempotency_key=f"{job.job_id}/{run.run_id}",
+        number=number,
+        seconds_left=left,
+        is_cancelled=lambda: _is_ended(engine, run),
+    )
+
+
+def _is_ended(engine: Engine, run: Run) -> bool:
+    now = engine.runs.get(run.job_id, run.run_id)
+    return now is None or now.is_finished
+
+
+def _delivery(job: Job) -> dict[str, str] | None:
+    """Where the result was to go. No channel can be set up yet, and the run says so."""
+    if job.spec.delivery is None:
+        return None
+    channel = job.spec.delivery.channel
+    return {"channel": channel, "status": "undelivered", "reason": f"no channel {channel} is set up"}

@@ -1,0 +1,204 @@
+"""What people do with runs: start one now, read, cancel, run again; and what becomes of dead letters."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from chalicelib.core.action import Json
+from chalicelib.core.errors import Conflict, Invalid, NotFound
+from chalicelib.core.ids import manual_run_id
+from chalicelib.core.instants import from_iso, iso
+from chalicelib.core.job import Job
+from chalicelib.core.run import Message, Run, RunStatus, Trigger
+from chalicelib.scheduler.engine import Engine
+from chalicelib.scheduler.history import log_runs
+from chalicelib.scheduler.jobs import IDEMPOTENCY_KEPT, get
+from chalicelib.scheduler.settle import settle
+
+_DEAD_LETTERS_KEPT = timedelta(days=30)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a manual run was asked for with. `request_key` is the caller's Idempotency-Key."""
+
+    by: str
+    input: Json = None
+    rerun_of: str | None = None
+    request_key: str | None = None
+    dry_run: bool = False
+
+
+def trigger(engine: Engine, job_id: str, asked: Asked, now: datetime) -> Run:
+    """Starts a run now, whatever the schedule and its status say. The run as it was queued."""
+    job, _ = get(engine, job_id)
+    run = Run(
+        job_id=job_id,
+        run_id=manual_run_id(now),
+        status=RunStatus.QUEUED,
+        trigger=Trigger.MANUAL,
+        revision=job.revision,
+        scheduled_for=now,
+        created_at=now,
+        input=asked.input,
+        rerun_of=asked.rerun_of,
+        triggered_by=asked.by,
+        dry_run=asked.dry_run,
+    )
+    if asked.request_key:
+        run = _first_asked(engine, run, asked.request_key)
+    _queue(engine, run, now)
+    return run
+
+
+def _queue(engine: Engine, run: Run, now: datetime) -> None:
+    """Sends the run, then writes it as queued if its worker has not been there yet.
+
+    In this order a crash between the two loses nothing that was answered for; a row without a
+    message would wait for ever.
+    """
+    message = Message(
+        run.job_id,
+        run.run_id,
+        run.revision,
+        run.scheduled_for,
+        run.scheduled_for,
+        run.trigger,
+        needs_row=run.input is not None or run.dry_run,
+    )
+    if engine.queue.send([message], now):
+        raise RuntimeError("SQS refused the message of the run")
+    engine.runs.add(run)
+
+
+def _first_asked(engine: Engine, run: Run, request_key: str) -> Run:
+    """The run that the first request of this key asked for."""
+    key = hashlib.sha256(f"{run.job_id}\n{run.triggered_by}\n{request_key}".encode()).hexdigest()
+    record = {"run_id": run.run_id, "at": iso(run.scheduled_for)}
+    expires_at = int((run.created_at + IDEMPOTENCY_KEPT).timestamp())
+    first = engine.records.add("idempotency", key, record, expires_at)
+    if first is None:
+        return run
+    at = from_iso(first["at"])
+    return run.model_copy(update={"run_id": first["run_id"], "scheduled_for": at, "created_at": at})
+
+
+def get_run(engine: Engine, job_id: str, run_id: str) -> Run:
+    run = engine.runs.get(job_id, run_id)
+    if run is None:
+        get(engine, job_id)  # says so if it is the job that is unknown
+        raise NotFound("run", run_id)
+    return run
+
+
+def list_runs(engine: Engine, job_id: str, status: RunStatus | None, limit: int, offset: int) -> list[Run]:
+    """A page of a job's runs, newest first."""
+    get(engine, job_id)
+    runs = engine.runs.of_job(job_id, status, page=offset + limit)
+    return list(islice(runs, offset, offset + limit))
+
+
+def cancel(engine: Engine, job_id: str, run_id: str, by: str, now: datetime) -> tuple[Run, bool]:
+    """Cancels the run; says whether it was running.
+
+    A queued or retrying run never starts. A running one is marked at once; what it gives is dropped,
+    and its worker settles it when the target has let go, so that the overlap lock holds till then.
+    Raises Conflict where the run is finished.
+    """
+    settings = engine.settings()
+    while True:
+        run = get_run(engine, job_id, run_id)
+        if run.is_finished:
+            raise Conflict(f"run {run_id} is {run.status} and cannot be cancelled")
+        ended = engine.runs.end(run, RunStatus.CANCELLED, f"cancelled by {by}", now, settings.run_expiry(now))
+        if ended:
+            break
+    was_running = run.status is RunStatus.RUNNING
+    if not was_running:
+        job, _ = get(engine, job_id)
+        settle(engine, job, ended, now)
+    log_runs(engine, [ended], now, settings)
+    return ended, was_running
+
+
+def rerun(engine: Engine, job_id: str, run_id: str, asked: Asked, now: datetime) -> Run:
+    """A new manual run with a finished run's input. Raises Conflict where the run goes on."""
+    old = get_run(engine, job_id, run_id)
+    if not old.is_finished:
+        raise Conflict(f"run {run_id} is {old.status}; only a finished run can be run again")
+    if old.missed_count:
+        raise Invalid.one(
+            "run_id", f"{run_id} stands for {old.missed_count} missed slots; trigger the job instead"
+        )
+    again = Asked(asked.by, old.input, run_id, asked.request_key)
+    return trigger(engine, job_id, again, now)
+
+
+def bury(engine: Engine, message_id: str, body: str, now: datetime) -> None:
+    """What becomes of a message that the queue gave up on: no run stays running because of it.
+
+    A finished run is settled; one with a live lease gets its message again; any other fails, with the
+    reason. A record of the letter is kept.
+    """
+    log.error("dead letter %s: %s", message_id, body[:500])
+    expires_at = int((now + _DEAD_LETTERS_KEPT).timestamp())
+    record = {"at": iso(now), "body": body[:10_000]}
+    try:
+        message = Message.decode(body)
+    except Invalid as error:
+        engine.records.put("dead_letter", message_id, record | {"reason": str(error)}, expires_at)
+        return
+    if _give_up(engine, message, now):
+        reason = "the queue gave up after its last receive"
+        engine.records.put("dead_letter", message_id, record | {"reason": reason}, expires_at)
+
+
+def _give_up(engine: Engine, message: Message, now: datetime) -> bool:
+    """Whether the letter is dead for good: false where it is sent again."""
+    found = engine.jobs.get(message.job_id)
+    job = found[0] if found else None
+    run = engine.runs.get(message.job_id, message.run_id)
+    if run is None and (message.needs_row or job is None):
+        return True  # what asked for it was told of the failure, or the job is deleted
+    if run is not None and run.is_finished:
+        settle(engine, job, run, now)
+        return True
+    if run is not None and run.lease_until and run.lease_until > now:
+        engine.queue.send([message], now, at_least=run.lease_until - now)
+        return False
+    _fail(engine, job, run or _unstarted(message, now), now, is_new=run is None)
+    return True
+
+
+def _fail(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_new: bool) -> None:
+    settings = engine.settings()
+    if is_new and not engine.runs.add(run):
+        return  # a worker has it after all
+    ended = engine.runs.end(
+        run,
+        RunStatus.FAILED,
+        "its message came back from the worker until the queue gave up",
+        now,
+        settings.run_expiry(now),
+    )
+    if ended:
+        settle(engine, job, ended, now)
+        log_runs(engine, [ended], now, settings)
+
+
+def _unstarted(message: Message, now: datetime) -> Run:
+    return Run(
+        job_id=message.job_id,
+        run_id=message.run_id,
+        status=RunStatus.QUEUED,
+        trigger=message.trigger,
+        revision=message.revision,
+        scheduled_for=message.slot,
+        created_at=now,
+    )

@@ -1,0 +1,69 @@
+"""What follows from a run's end. Each step is idempotent: whoever finds a finished run settles it again."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from chalicelib.core.errors import Conflict
+from chalicelib.core.instants import millis
+from chalicelib.core.job import AtSpec, Job, JobStatus, Overlap, State
+from chalicelib.core.run import Run, RunStatus, Trigger
+from chalicelib.scheduler.engine import Engine
+
+LEASE_MARGIN = timedelta(seconds=15)  # a lease outlives its attempt by this
+VISIBILITY_MARGIN = timedelta(
+    seconds=60
+)  # and a message's invisibility by this: timeout < lease < visibility
+
+log = logging.getLogger(__name__)
+
+
+def settle(engine: Engine, job: Job | None, run: Run, now: datetime) -> None:
+    """Counts the run, hands the overlap lock on, and changes the job's status where the run decides it."""
+    if job is None or run.dry_run:
+        return
+    holds_lock = job.spec.overlap is not Overlap.ALLOW and run.started_at is not None
+    until = now + job.timeout + LEASE_MARGIN
+    state, waiting = engine.jobs.settle(run, locks=holds_lock, until=until)
+    if waiting:
+        engine.queue.send([replace(waiting, due=now)], now)
+    ended = _ended(job, run, state)
+    if ended:
+        _change_status(engine, job, *ended, now)
+
+
+def _ended(job: Job, run: Run, state: State) -> tuple[JobStatus, str] | None:
+    """The status that this run's end gives to the job, and why."""
+    if job.status is not JobStatus.ACTIVE:
+        return None
+    if isinstance(job.spec.schedule, AtSpec):
+        if run.trigger is not Trigger.SCHEDULE or run.revision != job.revision:
+            return None
+        if run.status is RunStatus.FAILED:
+            return JobStatus.FAILED, f"its run failed: {run.error.message if run.error else run.reason}"
+        return JobStatus.COMPLETED, f"its run {run.run_id} is {run.status}"
+    limit = job.spec.max_consecutive_failures
+    if run.status is RunStatus.FAILED and 0 < limit <= state.consecutive_failures:
+        last = run.error.message if run.error else run.reason
+        return JobStatus.FAILED, f"{state.consecutive_failures} runs failed in a row; the last: {last}"
+    return None
+
+
+def _change_status(engine: Engine, job: Job, status: JobStatus, reason: str, now: datetime) -> None:
+    changed = job.model_copy(
+        update={
+            "status": status,
+            "status_reason": reason,
+            "version": job.version + 1,
+            "revision": max(millis(now), job.revision + 1),
+            "updated_at": now,
+        }
+    )
+    try:
+        engine.jobs.replace(changed, job)
+    except Conflict:
+        log.info("job %s was changed meanwhile and is left as it is", job.job_id)
+    else:
+        log.warning("job %s is %s: %s", job.job_id, status, reason)

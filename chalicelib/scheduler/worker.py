@@ -1,0 +1,234 @@
+"""The worker: takes messages from the runs queue, claims their runs, acts, finishes and settles them.
+
+A message is acknowledged only when its run is settled or will be by another message. Until then it
+is kept: invisible, and due again when there is something to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Thread
+
+from chalicelib.core.errors import Invalid
+from chalicelib.core.job import Job, Overlap
+from chalicelib.core.planning import refusal, waited_too_long
+from chalicelib.core.run import Message, Run, RunStatus, Trigger
+from chalicelib.core.settings import Settings
+from chalicelib.scheduler.attempts import attempt
+from chalicelib.scheduler.engine import Engine
+from chalicelib.scheduler.history import log_runs
+from chalicelib.scheduler.missed import missed_run
+from chalicelib.scheduler.settle import LEASE_MARGIN, VISIBILITY_MARGIN, settle
+
+_PATIENCE = timedelta(seconds=5)  # a worker sleeps this long at most for a run that is not due yet
+_PAUSED_DELAY = timedelta(seconds=60)
+_ROW_DELAY = timedelta(seconds=1)  # for the row of a manual run, which is written just after its message
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message as the queue hands it over."""
+
+    message_id: str
+    receipt: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The message stays in the queue, invisible for this long."""
+
+    delay: timedelta
+
+
+_AGAIN = Keep(timedelta())
+
+
+@dataclass(frozen=True)
+class Done:
+    """The message is acknowledged; `run` is the run that it ended, if it ended one."""
+
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the messages of one receipt share."""
+
+    engine: Engine
+    jobs: dict[str, Job]
+    settings: Settings
+
+
+def work(engine: Engine, received: Sequence[Received]) -> list[str]:
+    """Handles a batch, each message in a thread; gives the ids of the messages that are to stay."""
+    messages = {item: message for item in received if (message := _read(engine, item))}
+    settings = engine.settings()
+    if settings.is_paused:
+        return _put_off(engine, messages)
+    jobs = engine.jobs.definitions({message.job_id for message in messages.values()}, consistent=True)
+    engine.queue.hide(
+        {
+            item.receipt: math.ceil((jobs[message.job_id].timeout + VISIBILITY_MARGIN).total_seconds())
+            for item, message in messages.items()
+            if message.job_id in jobs
+        }
+    )
+    verdicts = _in_threads(Batch(engine, jobs, settings), messages)
+    ended = [verdict.run for verdict in verdicts.values() if isinstance(verdict, Done) and verdict.run]
+    if ended:
+        log_runs(
+            engine, sorted(ended, key=lambda run: run.completed_at or run.created_at), engine.now(), settings
+        )
+    kept = {item: verdict.delay for item, verdict in verdicts.items() if isinstance(verdict, Keep)}
+    engine.queue.hide({item.receipt: math.ceil(delay.total_seconds()) for item, delay in kept.items()})
+    failed = [item for item in messages if item not in verdicts]
+    return [item.message_id for item in [*kept, *failed]]
+
+
+def _read(engine: Engine, item: Received) -> Message | None:
+    """The message; one that cannot be parsed goes to the dead letters, and the batch goes on."""
+    try:
+        return Message.decode(item.body)
+    except Invalid as error:
+        log.error("to the dead letters: message %s: %s", item.message_id, error)
+        engine.queue.bury(item.body)
+        return None
+
+
+def _put_off(engine: Engine, messages: dict[Received, Message]) -> list[str]:
+    """While the engine is paused every message is sent again, so that none runs out of receives."""
+    now = engine.now()
+    failed = engine.queue.send(messages.values(), now, at_least=_PAUSED_DELAY)
+    return [item.message_id for item, message in messages.items() if message in failed]
+
+
+def _in_threads(batch: Batch, messages: dict[Received, Message]) -> dict[Received, Keep | Done]:
+    """The verdicts. A message whose handling broke has none: it comes again when its visibility ends."""
+    verdicts: dict[Received, Keep | Done] = {}
+
+    def one(item: Received, message: Message) -> None:
+        try:
+            verdicts[item] = handle(batch, message)
+        except Exception:
+            log.exception("run %s/%s: its message stays in the queue", message.job_id, message.run_id)
+
+    threads = [Thread(target=one, args=pair, daemon=True) for pair in messages.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return verdicts
+
+
+def handle(batch: Batch, message: Message) -> Keep | Done:
+    engine, job = batch.engine, batch.jobs.get(message.job_id)
+    if job is None:
+        return _of_deleted_job(batch, message)
+    early = message.due - engine.now()
+    if early > _PATIENCE:
+        return Keep(early)
+    while (left := (message.due - engine.now()).total_seconds()) > 0:
+        engine.sleep(left)
+    if engine.stopping.is_set():
+        return Keep(timedelta())
+    verdict = _policies(batch, job, message)
+    return verdict or _claim(batch, job, message)
+
+
+def _of_deleted_job(batch: Batch, message: Message) -> Keep | Done:
+    """It never runs. A row that it has says so."""
+    engine, now = batch.engine, batch.engine.now()
+    run = engine.runs.get(message.job_id, message.run_id)
+    if run is None or run.is_finished:
+        return Done()
+    ended = engine.runs.end(
+        run, RunStatus.CANCELLED, "its job was deleted", now, batch.settings.run_expiry(now)
+    )
+    return Done(ended) if ended else _AGAIN
+
+
+def _policies(batch: Batch, job: Job, message: Message) -> Keep | Done | None:
+    """What keeps a scheduled run from its first start: a changed schedule, or too long a wait."""
+    if message.trigger is not Trigger.SCHEDULE or message.dispatch > 1:
+        return None
+    if why := refusal(job, message.revision, message.slot):
+        log.info("run %s/%s is dropped: the job was %s", job.job_id, message.run_id, why)
+        return Done()
+    engine, now = batch.engine, batch.engine.now()
+    if reason := waited_too_long(job, message.slot, message.due, now):
+        run = missed_run(job, message.slot, now, batch.settings, reason)
+        if engine.runs.add(run):
+            return _settled(batch, job, run)
+    return None
+
+
+def _claim(batch: Batch, job: Job, message: Message) -> Keep | Done:
+    engine, now = batch.engine, batch.engine.now()
+    counted_from = job.due(message.slot) if message.trigger is Trigger.SCHEDULE else message.slot
+    claim = engine.runs.claim(message, counted_from, now, now + job.timeout + LEASE_MARGIN)
+    if claim.run is None:
+        return Keep(_ROW_DELAY)
+    if not claim.won:
+        return _lost(engine, job, message, claim.run)
+    if len(claim.run.attempts) > job.spec.retry.max_attempts:
+        return _settled(batch, job, engine.runs.abandon(claim.run, now, batch.settings.run_expiry(now)))
+    return _yield_to_holder(batch, job, message, claim.run) or _act(batch, job, message, claim.run)
+
+
+def _lost(engine: Engine, job: Job, message: Message, run: Run) -> Keep | Done:
+    """The run is not to be had: it is finished, another message's, or not ready."""
+    now = engine.now()
+    if run.is_finished:
+        settle(engine, job, run, now)
+        return Done()
+    if run.dispatch > message.dispatch:
+        return Done()
+    until = run.lease_until if run.status is RunStatus.RUNNING else run.not_before
+    return Keep(max((until or now) - now, timedelta()) + timedelta(seconds=1))
+
+
+def _yield_to_holder(batch: Batch, job: Job, message: Message, run: Run) -> Keep | Done | None:
+    """None if the run may act: runs may overlap, or it holds the lock. Else it waits or is skipped."""
+    if job.spec.overlap is Overlap.ALLOW or run.dry_run:
+        return None
+    engine, now = batch.engine, batch.engine.now()
+    holder = engine.jobs.lock(job.job_id, run.run_id, now + job.timeout + LEASE_MARGIN, now)
+    if holder is None:
+        return None
+    reason = f"run {holder.lock_run} was still running"
+    expires_at = batch.settings.run_expiry(now)
+    if job.spec.overlap is Overlap.SKIP:
+        skipped = engine.runs.give_back(run, RunStatus.SKIPPED, reason, now, expires_at)
+        return _settled(batch, job, skipped)
+    waiting = engine.runs.give_back(run, RunStatus.QUEUED, f"waits for run {holder.lock_run}", now)
+    state = engine.jobs.wait(message, now) if waiting else None
+    if waiting is None or (state and (state.lock_until is None or state.lock_until < now)):
+        return _AGAIN  # the run was cancelled, or the lock became free, in between
+    if state is None:
+        return Done()  # whoever holds the lock sends this run when it hands the lock on
+    skipped = engine.runs.end(
+        waiting, RunStatus.SKIPPED, f"{reason} and run {state.waiter} waited for it", now, expires_at
+    )
+    return _settled(batch, job, skipped)
+
+
+def _act(batch: Batch, job: Job, message: Message, run: Run) -> Keep | Done:
+    after = attempt(batch.engine, job, message, run, batch.settings)
+    if after and after.status is RunStatus.RETRYING:
+        return Done()
+    return _settled(batch, job, after)
+
+
+def _settled(batch: Batch, job: Job, run: Run | None) -> Keep | Done:
+    """Settles the run that a write ended; where the write came too late, the message finds out why."""
+    if run is None:
+        return _AGAIN
+    settle(batch.engine, job, run, batch.engine.now())
+    return Done(run)
