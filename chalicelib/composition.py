@@ -33,10 +33,6 @@ _CONFIG = Config(
     read_timeout=10,
     max_pool_connections=25,
 )
-# An action's own client checks its parameters, which people wrote, and may wait for as long as its attempt.
-_ACTION_CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 2}, read_timeout=840, max_pool_connections=25
-)
 
 
 @cache
@@ -110,5 +106,13 @@ def _run_task(
 
 @cache
 def _action_client(service: str) -> Any:
+    """An action's client: it checks parameters, which people wrote, and waits for as long as an attempt may.
+
+    Lambda is called once: a repeated call is a second execution.
+    """
+    tries = 1 if service == "lambda" else 3
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": tries}, read_timeout=900, max_pool_connections=25
+    )
     make: Callable[..., Any] = boto3.client  # its overloads name each service
-    return make(service, config=_ACTION_CONFIG)
+    return make(service, config=config)

@@ -231,7 +231,7 @@ def _definition(job: Job) -> Item:
         "origin": job.origin,
         "owner": job.owner,
         "agent_id": job.spec.agent_id,
-        "tags": list(job.spec.tags) or None,
+        "tags": job.spec.tags or None,
         "listing": "job",
         "created": f"{iso(job.created_at)}#{job.job_id}",
         "document": job.model_dump_json(exclude_none=True),

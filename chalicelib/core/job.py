@@ -163,7 +163,7 @@ class Spec(Written):
     action: Action | None = None
     delivery: Delivery | None = None
     condition: Condition | None = None
-    tags: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
+    tags: Annotated[list[Tag], Field(max_length=20)] = []
     retry: Retry = Retry()
     timeout_seconds: Annotated[Whole, Field(ge=1, le=ATTEMPT_LIMIT)] = 300
     overlap: Overlap = Overlap.SKIP

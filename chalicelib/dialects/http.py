@@ -257,6 +257,8 @@ def _detail(place: str, problem: Mapping[str, Any]) -> Detail:
             return Detail(f"{place}.type", "is required")
         case "union_tag_invalid":
             return Detail(f"{place}.type", f"should be one of {problem['ctx']['expected_tags']}")
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return Detail(place or "body", "should be an object")
     message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return Detail(place or "body", message)
 

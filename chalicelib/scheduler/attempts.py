@@ -21,6 +21,7 @@ from chalicelib.scheduler.settle import LEASE_MARGIN
 
 _LONGEST_QUEUED = timedelta(seconds=900)  # SQS's longest delay; later retries wait in the agenda
 _POLL = 0.05  # seconds between looks at whether the worker is being stopped
+_LAST_WORD = timedelta(seconds=2)  # for an action that ends itself in time, and says what it ended
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ def within(limit: timedelta, engine: Engine, work: Callable[[Callable[[], float]
             results.put(ActionError(type(error).__name__, f"the action broke: {error}"))
 
     Thread(target=run, daemon=True).start()
-    while not engine.stopping.is_set() and (seconds := left()) > 0:
+    last_word = deadline + _LAST_WORD
+    while not engine.stopping.is_set() and (seconds := (last_word - engine.now()).total_seconds()) > 0:
         try:
             result = results.get(timeout=min(seconds, _POLL))
         except Empty:
@@ -143,7 +145,7 @@ def _given(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> Att
             "name": job.spec.name,
             "goal": job.spec.goal,
             "agent_id": job.spec.agent_id,
-            "tags": list(job.spec.tags),
+            "tags": [*job.spec.tags],
         },
         run={
             "id": run.run_id,

@@ -64,7 +64,7 @@ def answering(answer: Any) -> tuple[Toolbox, list[dict[str, Any]]]:
 
 def queue(**attributes: str) -> str:
     name = "q.fifo" if attributes else "q"
-    return boto3.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    return boto3.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]  # type: ignore[arg-type]
 
 
 def received(url: str) -> list[Any]:
@@ -167,7 +167,7 @@ def test_eventbridge_refuses_a_detail_that_turns_out_no_object(tools: Toolbox) -
 
 
 def function_answering(body: bytes, error: str | None = None) -> tuple[Toolbox, list[dict[str, Any]]]:
-    payload = StreamingBody(io.BytesIO(body), len(body))  # type: ignore[no-untyped-call]
+    payload = StreamingBody(io.BytesIO(body), len(body))
     return answering({"Payload": payload} | ({"FunctionError": error} if error else {}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -12,7 +13,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from pathlib import Path
@@ -38,6 +39,7 @@ class Receiver(BaseHTTPRequestHandler):
     """Keeps what it receives, and answers as the server's `answer` says."""
 
     protocol_version = "HTTP/1.1"
+    timeout = 5
     server: Server
     body: bytes
 
@@ -350,7 +352,8 @@ def void(_: object) -> None:
 def forever(piece: bytes, start: bytes = b"", pause: float = 0.02) -> Answer:
     def answer(request: Receiver) -> None:
         request.wfile.write(start)
-        while True:
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
             request.wfile.write(piece)
             time.sleep(pause)
 
@@ -374,10 +377,10 @@ OK = b"HTTP/1.1 200 OK\r\n"
     ],
 )
 def test_a_peer_that_sends_a_byte_at_a_time_is_given_up(answer: Answer) -> None:
+    began = time.monotonic()
     with serving(answer) as server:
-        began = time.monotonic()
         error = failure(server, seconds=0.3)
-        assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 3  # the server too sees that nobody listens any more
     assert (error.kind, error.permanent) == ("timeout", False)
     assert str(error).startswith(f"POST {server.url}/hook: ")
 
@@ -403,6 +406,27 @@ def test_nothing_is_sent_when_the_time_is_up() -> None:
     with serving() as server:
         assert failure(server, seconds=0).kind == "timeout"
     assert not server.received
+
+
+def test_nothing_is_sent_when_the_time_ran_out_while_connecting() -> None:
+    left = iter([10.0, 10.0, 0.0])
+    with serving() as server:
+        given = dataclasses.replace(attempt(), seconds_left=lambda: next(left))
+        assert support.failure(settings(server), given, LOCAL).kind == "timeout"
+    assert not server.received
+
+
+def test_a_connection_that_is_never_accepted_is_given_up() -> None:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        stack.enter_context(socket.create_connection(listener.getsockname()))  # fills the queue
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        threads = threading.active_count()
+        assert support.failure({"type": "http", "url": url}, attempt(seconds=0.3), LOCAL).kind == "timeout"
+        until = time.monotonic() + 2
+        while threading.active_count() > threads and time.monotonic() < until:
+            time.sleep(0.02)
+        assert threading.active_count() <= threads
 
 
 def test_a_name_that_resolves_too_late_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -443,6 +467,11 @@ def test_a_json_body_is_parsed_up_to_the_limit_and_text_beyond(more: int) -> Non
     body = json.dumps("x" * (wire.MAX_BODY - 2 + more)).encode()
     output = answered(200, body, Content_Type="application/json")
     assert output == (body.decode()[: wire.MAX_BODY] if more else "x" * (wire.MAX_BODY - 2))
+
+
+def test_a_json_body_that_was_cut_is_text_even_where_it_parses() -> None:
+    body = b"1" + b" " * wire.MAX_BODY + b"!"
+    assert answered(200, body, Content_Type="application/json") == "1" + " " * (wire.MAX_BODY - 1)
 
 
 # Where it may connect

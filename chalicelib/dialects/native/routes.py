@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from chalicelib.core.access import Role
 from chalicelib.core.errors import Forbidden
 from chalicelib.core.instants import parse_instant, short_iso
@@ -28,7 +30,7 @@ JOBS = "/api/scheduler/jobs"
 JOB = f"{JOBS}/{{id}}"
 RUNS = f"{JOB}/runs"
 RUN = f"{RUNS}/{{run_id}}"
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 API = Api("native", ("/api/",), render)
 
@@ -44,7 +46,7 @@ def list_jobs(call: Call) -> Answer:
 def create_job(call: Call) -> Answer:
     body = call.body(CreateJob)
     _may_name_action(call, body)
-    creation = jobs.Creation(call.who.id, status=body.status, request_key=call.idempotency_key)
+    creation = jobs.Creation(call.who.id, status=JobStatus(body.status), request_key=call.idempotency_key)
     job = jobs.create(call.engine, body.spec(), creation, call.now)
     return Answer(_shown(call, job.job_id), 201, target=job.job_id)
 
@@ -61,7 +63,7 @@ def update_job(call: Call) -> Answer:
     def change(job: Job) -> tuple[Spec, JobStatus]:
         body = validated(CreateJob, patched(job.spec, changes))
         _may_name_action(call, body)
-        return body.spec(), body.status if "status" in changes else job.status
+        return body.spec(), JobStatus(body.status) if "status" in changes else job.status
 
     job, state = jobs.update(call.engine, call.path["id"], change, call.now)
     return Answer(job_view(job, state, call.now))
@@ -143,7 +145,7 @@ def open_session(call: Call) -> Answer:
     """Exchanges a key for a cookie; it is Secure unless the host is this machine."""
     token, expires = access.open_session(call.engine, call.body(OpenSession).key, call.now)
     host = call.request.headers.get("host", "")
-    secure = "" if host.startswith(_LOOPBACK) else "; Secure"
+    secure = "" if _LOOPBACK.fullmatch(host) else "; Secure"
     age = int((expires - call.now).total_seconds())
     cookie = f"{SESSION_COOKIE}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"
     return Answer({"expires_at": short_iso(expires)}, 201, {"Set-Cookie": cookie})

@@ -22,7 +22,7 @@ def _instant(text: str) -> str:
 class CreateJob(Spec):
     """A job: what `Spec` has, and whether it starts paused."""
 
-    status: Literal[JobStatus.ACTIVE, JobStatus.PAUSED] = JobStatus.ACTIVE
+    status: Literal["active", "paused"] = "active"
 
     def spec(self) -> Spec:
         return Spec.model_construct(**{name: getattr(self, name) for name in Spec.model_fields})
