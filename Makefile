@@ -16,7 +16,7 @@ run: $(INSTALLED)
 	@exec $(BIN)/python -m infra.local --port $(PORT)
 
 test: $(INSTALLED) dynamodb-local
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -28,7 +28,7 @@ package: $(INSTALLED)
 	$(BIN)/python -m infra.package --stage $(STAGE) build
 
 demo: $(INSTALLED)
-	@$(BIN)/python -m infra.demo
+	@$(BIN)/python -u -m infra.demo
 
 # make key ROLE=admin [NAME=...] [PORT=8000 | STACK=the deployed stack's name]
 key: $(INSTALLED)

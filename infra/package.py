@@ -1,15 +1,17 @@
 """`python -m infra.package [--stage STAGE] FOLDER`: sam.json and deployment.zip, stamped and linted.
 
-The sources are copied first, so that only they are in the zip: no bytecode, and of chalice, most of whose
-dependencies are its command's, just the part that runs on Lambda (which chalice puts there by itself).
+The sources are copied first, so that only they are in the zip, and of chalice, most of whose dependencies are
+its command's, just the part that runs on Lambda (which chalice puts there by itself).
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import hashlib
 import json
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,8 @@ from infra.check_package import check
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = Path(sys.executable).parent
+ON_LAMBDA = "/var/task"
+READABLE = 0o644 << 16  # the mode, where a zip keeps it
 CFN_LINT_ERROR = 2  # a bit of its exit status; the others are of warnings and remarks
 
 
@@ -30,6 +34,7 @@ def package(stage: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         sources = _sources(Path(scratch))
         _chalice(sources, stage, folder.resolve())
+    _add_bytecode(folder / "deployment.zip")
     _finish_template(folder)
     _lint(folder / "sam.json")
 
@@ -55,6 +60,30 @@ def _chalice(sources: Path, stage: str, folder: Path) -> None:
     subprocess.run([*command, *merged], check=True, env=os.environ | environment)
 
 
+def _add_bytecode(archive: Path) -> None:
+    """Lambda cannot keep what it compiles: with bytecode a cold start imports in a third of the time."""
+    with tempfile.TemporaryDirectory() as scratch:
+        with zipfile.ZipFile(archive) as files:
+            files.extractall(scratch)
+        compileall.compile_dir(
+            scratch,
+            quiet=1,
+            stripdir=scratch,
+            prependdir=ON_LAMBDA,
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+        _pack(Path(scratch), archive)
+
+
+def _pack(folder: Path, archive: Path) -> None:
+    """The same files make the same archive, so that nothing is deployed that has not changed."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(str(path.relative_to(folder)))
+            entry.external_attr = READABLE
+            files.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+
+
 def _finish_template(folder: Path) -> None:
     """JSON, since chalice's YAML has aliases, which CloudFormation does not read."""
     merged = template.load(folder / "sam.yaml")
@@ -65,11 +94,7 @@ def _finish_template(folder: Path) -> None:
 
 def stamp(archive: Path) -> str:
     """Changes with what is in the package, not with when it was made."""
-    digest = hashlib.sha256()
-    with zipfile.ZipFile(archive) as files:
-        for entry in sorted(files.infolist(), key=lambda entry: entry.filename):
-            digest.update(f"{entry.filename} {entry.CRC} {entry.file_size}\n".encode())
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(archive.read_bytes()).hexdigest()[:16]
 
 
 def _lint(path: Path) -> None:

@@ -12,6 +12,7 @@ import threading
 
 from infra.local.stack import LocalStack
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 QUIET = ("boto3", "botocore", "moto", "urllib3", "werkzeug")
 WELCOME = """\
 Belfry is at {url}: everything runs in this process, on the loopback address only. Ctrl-C stops it.
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")))
     port = parser.parse_args().port
     _log_to_stderr()
+    stopped = _stop_signals()
     role = os.environ.get("BELFRY_ANONYMOUS_ROLE", "admin")
     stack = LocalStack()
     try:
@@ -39,9 +41,11 @@ def main() -> None:
     except OSError as error:
         sys.exit(_explained(error, port))
     print(WELCOME.format(url=url, port=url.rpartition(":")[2], role=role), flush=True)
-    _until_stopped()
+    stopped.wait()
+    _restore_signals()
     print("Stopping: what runs has a few seconds to finish. Once more to stop at once.", flush=True)
     stack.stop()
+    os._exit(0)  # an attempt that was handed back may still hang in a call: it must not hold the process
 
 
 def _log_to_stderr() -> None:
@@ -56,14 +60,18 @@ def _explained(error: OSError, port: int) -> str:
     return f"Cannot listen on port {port}: {error}"
 
 
-def _until_stopped() -> None:
-    """Waits for the first signal; the next one has its usual effect."""
+def _stop_signals() -> threading.Event:
+    """Set by SIGINT and SIGTERM."""
     stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         signal.signal(number, lambda received, frame: stopped.set())
-    stopped.wait()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return stopped
+
+
+def _restore_signals() -> None:
+    """The next one ends the process where it stands."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

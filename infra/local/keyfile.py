@@ -25,8 +25,10 @@ def kept(port: int, url: str, key: str) -> Iterator[None]:
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(Access(url=url, key=key), file)
-    yield
-    path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def read(port: int) -> Access:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import time
@@ -59,8 +58,10 @@ class Application:
 
 def belfry() -> Application:
     """Belfry itself. Imported here, since its modules may read an environment that is made at start."""
-    app = importlib.import_module("app")
-    composition = importlib.import_module("chalicelib.composition")
+    import app
+    from chalicelib import composition
+
+    composition.engine.cache_clear()  # that of an earlier stack in the same process
     return Application(
         app.app, app.tick, app.worker, app.dead_letter, composition.bootstrap_key, composition.shutdown
     )

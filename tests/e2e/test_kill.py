@@ -1,4 +1,4 @@
-"""The stack is killed in the middle of its work and started again: no slot is lost, doubled or left hanging."""
+"""The stack is killed in the middle of its work and started again: no slot is lost or doubled."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from infra import template
 from infra.check_package import check
 from infra.package import package
 
+pytestmark = pytest.mark.xdist_group("package")  # one worker makes it, once
+
 
 @pytest.fixture(scope="module")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
