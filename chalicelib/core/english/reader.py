@@ -68,13 +68,15 @@ class Reader:
             self.at = start
         return found
 
-    def spans(self, read: Callable[[Reader], T | None], *, between: bool = False) -> list[tuple[T, T | None]]:
+    def spans(
+        self, read: Callable[[Reader], T | None], joints: tuple[str, ...] = ("and",), *, between: bool = False
+    ) -> list[tuple[T, T | None]]:
         """Items and ranges: `a, b and c to d`. With `between`, its `and` makes the one range."""
         found: list[tuple[T, T | None]] = []
         first = self.attempt(read)
         while first is not None:
             found.append((first, self.after(("to", "until", "and") if between else ("to", "until"), read)))
-            first = None if between else self.after(("and",), read)
+            first = None if between else self.after(joints, read)
         return found
 
 
@@ -102,13 +104,20 @@ def _range(first: int, last: int | None, low: int, high: int, wrap: bool) -> Ite
 
 def duration(r: Reader, *, implicit: bool = False) -> tuple[int, str] | None:
     """(n, unit); several units or a fraction become seconds. With `implicit`, a unit alone is one of it."""
-    first = r.attempt(partial(_amount, implicit=implicit))
-    if first is None:
-        return None
-    amounts = [first]
-    while more := r.attempt(lambda r: _amount(r) if r.skip("and") or r.peek().kind == "number" else None):
+    amounts = [amount for amount in [r.attempt(_amount)] if amount]
+    while amounts and (more := r.attempt(_further_amount)):
         amounts.append(more)
-    number, unit = first
+    if not amounts and implicit:
+        amounts = [amount for amount in [r.attempt(partial(_amount, implicit=True))] if amount]
+    return _total(amounts) if amounts else None
+
+
+def _further_amount(r: Reader) -> tuple[Fraction, str] | None:
+    return _amount(r) if r.skip("and") or r.peek().kind == "number" else None
+
+
+def _total(amounts: list[tuple[Fraction, str]]) -> tuple[int, str]:
+    number, unit = amounts[0]
     if len(amounts) > 1 or number.denominator > 1:
         if any(unit not in SECONDS for _, unit in amounts):
             raise Refusal("parts of months and years have no fixed length")
@@ -126,9 +135,8 @@ def _amount(r: Reader, *, implicit: bool = False) -> tuple[Fraction, str] | None
     if unit is None:
         return None
     number = (Fraction(1) if number is None else number) + (r.attempt(_and_a_half) or 0)
-    if unit == "quarter" and r.attempt(_of_an_hour):
-        return number / 4, "hour"
-    return number, unit
+    in_hour = r.attempt(_of_an_hour) if unit == "quarter" else None
+    return (number / 4, in_hour) if in_hour else (number, unit)
 
 
 def _of_an_hour(r: Reader) -> str | None:
@@ -203,7 +211,7 @@ def _spoken_clock(r: Reader, *, loose: bool, to: bool) -> Clock | None:
 
 def spoken_minutes(r: Reader) -> tuple[int | None, Token | None]:
     """The minutes, and their token if they are a number without the word "minutes"."""
-    r.skip("article")
+    r.take("article")
     if r.take("half"):
         return 30, None
     if r.unit("quarter"):
@@ -221,7 +229,8 @@ def _written_clock(r: Reader, *, loose: bool) -> Clock | None:
     meridiem = r.take("meridiem")
     if meridiem:
         return _twelve_hour(found, meridiem.value)
-    if not loose and found.form == "plain":
+    in_part = r.peek().kind in ("in", "at") and r.peek(1).kind == "part"
+    if not (loose or in_part) and found.form == "plain":
         return None
     if found.hour > 23:
         raise Refusal(f"{found.hour} is no hour of the day")
@@ -244,10 +253,8 @@ def _number_clock(r: Reader, token: Token) -> Clock | None:
     """The form is "plain" where only the context can tell that it is an hour."""
     value, after = int(token.value), r.peek()
     if len(token.text) == 4 and token.text.isdigit():
-        clear = r.unit("hour") or token.text[0] == "0"
-        return (
-            Clock(value // 100, value % 100, form="clock" if clear else "plain") if value % 100 < 60 else None
-        )
+        form = "clock" if r.unit("hour") or token.text[0] == "0" else "plain"
+        return Clock(value // 100, value % 100, form=form) if value % 100 < 60 else None
     if _spelled(token) and _spelled(after) and 10 <= after.value < 60:
         r.take("number")
         return Clock(value, after.value, form="bare")

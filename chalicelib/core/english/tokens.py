@@ -19,7 +19,7 @@ _TOKEN = re.compile(
       (?P<instant>\d{{4}}-\d\d-\d\d[T\ ]\d\d:\d\d(?::\d\d)?(?:Z\b|[+-]\d\d:?\d\d)?)(?![\d:])
     | (?P<date>\d{{4}}-\d\d-\d\d)(?!\d)
     | (?P<offset>(?:UTC|GMT)\s?[+-]\s?\d{{1,2}}(?::?\d\d)?)(?![\d:])
-    | (?P<path>(?:{ZONE_REGIONS.replace(" ", "|")})/[\w+/-]+)
+    | (?P<path>(?:{"|".join(ZONE_REGIONS)})/[\w+/-]+)
     | (?P<clock>\d{{1,2}}(?::\d\d(?::\d\d)?|h\d\d))(?![\d:]|\s?m\b)
     | (?P<mark>:\d\d)(?!\d)
     | (?P<decimal>\d+\.\d+)
@@ -57,6 +57,14 @@ class Clock(NamedTuple):
     @property
     def minutes(self) -> int:
         return self.hour * 60 + self.minute
+
+    @property
+    def vague(self) -> bool:
+        """Whether it may be meant as 12-hour time."""
+        return self.form in ("bare", "clock") and self.hour < 12
+
+    def __str__(self) -> str:
+        return f"{self.hour:02}:{self.minute:02}"
 
 
 def tokens(text: str) -> list[Token]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
@@ -103,7 +104,7 @@ REFUSED = {
     "bimonthly|bi monthly": '"bimonthly" is twice a month to some and every two months to others',
     "biannually|bi annually|biannual|semiannually|semi annually": "which two days of the year is not said",
     "holiday|holidays|bank holidays|public holidays": "holidays are in no calendar here",
-    "business hours|office hours|working hours|work hours": 'the hours are not said: write "between 9 and 17"',
+    "business hours|office hours|working hours|work hours": "the hours are not said",
     "around|about|approximately|roughly|sometime|sometimes|occasionally|randomly": "it is not exact",
     "yesterday|ago": "that is past",
     "or": '"or" leaves a choice',
@@ -123,13 +124,14 @@ _STRUCTURE = {
     "to": "to through thru -",
     "until": "until till",
     "and": "and & plus , ;",
+    "slash": "/",
     "between": "between from",
     "past": "past after",
     "half": "half",
     "article": "a an",
     "per": "per",
     "the": "the",
-    "next": "next coming|this coming",
+    "next": "next coming upcoming|this coming",
     "this": "this",
     "today": "today",
     "tonight": "tonight",
@@ -145,9 +147,9 @@ _STRUCTURE = {
     "end": "end",
 }
 FILLER = (
-    "please run runs running execute trigger schedule scheduled start job jobs task it do once me the on at in of"
-    " and only date dates time clock standard daylight timezone zone local my our ( ) . ! : \" '"
-    " sharp exactly backup backups report reports script build pipeline happen happens repeat repeats recurring"
+    "please run runs running execute trigger schedule scheduled job jobs task it do me date dates time clock"
+    " standard daylight timezone zone local my our happen happens repeat repeats recurring sharp exactly"
+    " backup backups report reports script build pipeline ( ) . ! : \" '"
 )
 
 # Phrase -> IANA zone. Cities, countries of one zone, names and abbreviations.
@@ -167,7 +169,8 @@ _PLACES = {
     "America/Los_Angeles": "seattle pacific pt pst pdt portland sf california|los angeles|san francisco"
     "|las vegas|san diego|us pacific|silicon valley",
     "America/Mexico_City": "|mexico city",
-    "America/New_York": "boston eastern et edt nyc miami atlanta philadelphia|new york|us eastern|washington dc",
+    "America/New_York": "boston eastern et edt nyc miami atlanta philadelphia|new york|us eastern"
+    "|washington dc",
     "America/Phoenix": "phoenix arizona",
     "America/Santiago": "santiago",
     "America/Sao_Paulo": "brt brasilia|sao paulo|rio de janeiro",
@@ -249,7 +252,24 @@ ZONE_LABELS = {
     "America/Anchorage": "Alaska Time",
     "Pacific/Honolulu": "Hawaii Time",
 }
-ZONE_REGIONS = "africa america antarctica arctic asia atlantic australia brazil canada chile etc europe indian mexico pacific us"
+ZONE_REGIONS = [
+    "africa",
+    "america",
+    "antarctica",
+    "arctic",
+    "asia",
+    "atlantic",
+    "australia",
+    "brazil",
+    "canada",
+    "chile",
+    "etc",
+    "europe",
+    "indian",
+    "mexico",
+    "pacific",
+    "us",
+]
 
 
 def _phrases(listed: str) -> list[str]:
@@ -258,54 +278,57 @@ def _phrases(listed: str) -> list[str]:
     return [*words.split(), *phrases]
 
 
-def _lexicon() -> dict[str, tuple[str, Any]]:
-    found: dict[str, tuple[str, Any]] = dict.fromkeys(FILLER.split(), ("filler", None))
+Entries = Iterable[tuple[str, str, Any]]
+"""Phrases as listed above, their kind and their value."""
 
-    def add(kind: str, listed: str, value: Any) -> None:
-        found.update(dict.fromkeys(_phrases(listed), (kind, value)))
 
-    for kind, listed in _STRUCTURE.items():
-        add(kind, listed, None)
-    for zone, listed in _PLACES.items():
-        add("zone", listed, (zone, None))
+def _structure() -> Entries:
+    yield "|".join(FILLER.split()), "filler", None
+    yield from ((listed, kind, None) for kind, listed in _STRUCTURE.items())
+    yield from (("|" + phrases, "refused", reason) for phrases, reason in REFUSED.items())
+
+
+def _zones() -> Entries:
+    yield from ((listed, "zone", (zone, None)) for zone, listed in _PLACES.items())
     for name, (zone, note) in AMBIGUOUS.items():
-        add("zone", name, (zone, f"{name.upper()} is taken as {zone} ({note})"))
-    for reasons in REFUSED.items():
-        for phrase in reasons[0].split("|"):
-            found[phrase] = ("refused", reasons[1])
-    for unit, listed in UNITS.items():
-        add("unit", listed, unit)
+        yield name, "zone", (zone, f"{name.upper()} is taken as {zone} ({note})")
+
+
+def _calendar() -> Entries:
+    yield from ((listed, "unit", unit) for unit, listed in UNITS.items())
     for day, listed in _DAYS.items():
-        add("weekday", listed, (day,))
-        found[f"{WEEKDAYS[day]}s"] = ("weekdays", (day,))
-    for listed, days in _DAY_SETS.items():
-        add("weekdays", listed, days)
-    for month, listed in enumerate(MONTHS.split("|"), 1):
-        add("month", listed, month)
+        yield listed, "weekday", (day,)
+        yield f"{WEEKDAYS[day]}s", "weekdays", (day,)
+    yield from ((listed, "weekdays", days) for listed, days in _DAY_SETS.items())
+    yield from ((listed, "month", month) for month, listed in enumerate(MONTHS.split("|"), 1))
+    yield from (("|" + adverb, "adverb", step) for adverb, step in ADVERBS.items())
+
+
+def _clock() -> Entries:
     for part in PARTS.keys() - {"tonight"}:
-        found[part], found[f"{part}s"] = ("part", part), ("parts", part)
-    for adverb, period in ADVERBS.items():
-        found[adverb] = ("adverb", period)
-    for listed, hour in NAMED_TIMES.items():
-        found.update(dict.fromkeys(listed.split("|"), ("time", hour)))
-    for listed, minute in MARKS.items():
-        found.update(dict.fromkeys(listed.split("|"), ("mark", minute)))
-    for word, rank in ORDINALS.items():
-        found.setdefault(word, ("ordinal", rank))
-    for word, number in NUMBERS.items():
-        found[word] = ("number", number)
+        yield part, "part", part
+        yield f"{part}s", "parts", part
+    yield from (("|" + listed, "time", hour) for listed, hour in NAMED_TIMES.items())
+    yield from (("|" + listed, "mark", minute) for listed, minute in MARKS.items())
+    yield from ((word, "meridiem", word[0]) for word in ("am", "a.m.", "pm", "p.m."))
+
+
+def _numbers() -> Entries:
+    yield from ((word, "number", number) for word, number in NUMBERS.items())
+    yield from ((word, "ordinal", rank) for word, rank in ORDINALS.items() if word != "second")
+    yield from ((word, "suffix", None) for word in SUFFIXES)
+    yield from ((word, "count", count) for word, count in (("once", 1), ("twice", 2), ("thrice", 3)))
     for tens in _TENS[:4]:
-        for ones in _NUMBERS[1:10]:
-            found[f"{tens} {ones}"] = ("number", NUMBERS[tens] + NUMBERS[ones])
-        for rank, ones in enumerate(_ORDINALS[:9], 1):
-            found[f"{tens} {ones}"] = ("ordinal", NUMBERS[tens] + rank)
-    for word, count in (("once", 1), ("twice", 2), ("thrice", 3)):
-        found[word] = ("count", count)
-    for word in ("am", "a.m.", "pm", "p.m."):
-        found[word] = ("meridiem", word[0])
-    found.update(dict.fromkeys(SUFFIXES, ("suffix", None)))
-    return found
+        for ones in range(1, 10):
+            yield f"|{tens} {_NUMBERS[ones]}", "number", NUMBERS[tens] + ones
+            yield f"|{tens} {_ORDINALS[ones - 1]}", "ordinal", NUMBERS[tens] + ones
 
 
-LEXICON = _lexicon()
+LEXICON: dict[str, tuple[str, Any]] = {
+    phrase: (kind, value)
+    for entries in (_structure(), _zones(), _calendar(), _clock(), _numbers())
+    for listed, kind, value in entries
+    for phrase in _phrases(listed)
+    if phrase
+}
 LONGEST_PHRASE = max(phrase.count(" ") + 1 for phrase in LEXICON)
