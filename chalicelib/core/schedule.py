@@ -27,17 +27,18 @@ MILLISECOND = timedelta(milliseconds=1)
 SECOND = timedelta(seconds=1)
 SHORTEST, LONGEST = SECOND, timedelta(days=366)
 
-# Away from the ends of the calendar, so that any zone can show it.
-EARLIEST = datetime(1, 1, 3, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1, 1, 3, tzinfo=UTC)  # no sooner than this, so that every zone can show it
 
+# How far to look for a change of a zone's clock: gaps and overlaps last 24 hours at most, and no zone in
+# the database has two of them within six days.
 LOOKAHEAD = timedelta(hours=25)
 
 # A schedule whose slots fall into a gap this many times running (2:30 on every second Sunday of March,
 # with Gap.SKIP) is taken to have no further one.
 GAPS = 100
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_USES_HASH = re.compile(r"\bh\b", re.IGNORECASE)
+USES_HASH = re.compile(r"\bh\b", re.IGNORECASE)
 NO_PLACES = {"localtime", "Factory", "posixrules"}
 
 
@@ -96,7 +97,7 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class Cron(Schedule):
-    """Made by `cron`. `start` and `end` are both inclusive."""
+    """Made by `cron`. `start` and `end` are both inclusive. Slots end with the year 9999."""
 
     expression: str
     zone: ZoneInfo
@@ -126,8 +127,9 @@ class Cron(Schedule):
 
     def _unlimited(self, after: datetime) -> datetime | None:
         local = after.astimezone(self._clock)
+        # Nearly always neither end is close to a change of the clock, and the next match is the next slot.
         if local.fold or _changes_soon(local):
-            return self._from_overlap(local)
+            return self._near_change(local)
         match = self.pattern.after(local)
         if match is not None and _changes_soon(match):
             return self._later_on_the_clock(local)
@@ -150,8 +152,9 @@ class Cron(Schedule):
             local = resumed - MICROSECOND
         return None
 
-    def _from_overlap(self, local: datetime) -> datetime | None:
-        """The first slot after `local`, which may lie in an overlap: look through its passes in turn."""
+    def _near_change(self, local: datetime) -> datetime | None:
+        """The first slot after `local`. In an overlap the wall clock does not tell what comes next: look
+        through what is left of its passes in turn."""
         first, second = local.replace(fold=0).astimezone(UTC), _second(local)
         if first == second:
             return self._later_on_the_clock(local)
@@ -171,11 +174,8 @@ class Cron(Schedule):
 
 
 def _changes_soon(local: datetime) -> bool:
-    """False where the wall time comes exactly once. True in a gap, in a first pass, and in the day before.
-
-    A single look ahead does, since a gap or an overlap lasts 24 hours at most and no zone has two changes
-    within six days. It spares the usual case the cost of reading each wall time twice.
-    """
+    """True in a gap, in a first pass, and in the day before; where False, the wall time comes once unless
+    its fold says that it is a second pass. A look ahead is cheaper than reading each wall time twice."""
     return local.utcoffset() != (local + LOOKAHEAD).utcoffset()
 
 
@@ -246,7 +246,7 @@ def cron(
 
     Raises Invalid for "expression", "timezone" or, where a limit has no offset, "datetime".
     """
-    seed = seed if _USES_HASH.search(expression) else ""
+    seed = seed if USES_HASH.search(expression) else ""
     return _cron(expression, zone, dst, start and _instant(start), end and _instant(end), seed)
 
 

@@ -245,8 +245,8 @@ def test_the_default_rule_is_that_of_crondst(expression: Expression, near: tuple
     until = after + 2 * DAY
     assume(name != "Pacific/Apia" or after.month != 12)  # a day left out: see bench/cron_agreement.py
     schedule = accepted(expression, name)
-    assume(schedule)
-    assert list(schedule.occurrences(after, until)) == list(their_slots(str(expression), name, after, until))
+    found = list(schedule.occurrences(after, until)) if schedule else []
+    assert found == list(their_slots(str(expression), name, after, until))
 
 
 def their_slots(text: str, name: str, after: datetime, until: datetime) -> Iterator[datetime]:
@@ -261,12 +261,8 @@ def their_slots(text: str, name: str, after: datetime, until: datetime) -> Itera
 # What holds for every schedule
 
 CRON_LETTERS = "0123456789*/-,#?LWHRlwh()@ monfrijan"
-FIVE_FIELDS = st.lists(
-    st.text("0123456789*/-,#?LWH()mon", min_size=1, max_size=6), min_size=5, max_size=5
-).map(" ".join)
-instants = st.integers(0, 10**9).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
-
-
+A_FIELD = st.text("0123456789*/-,#?LWH()mon", min_size=1, max_size=6)
+FIVE_FIELDS = st.lists(A_FIELD, min_size=5, max_size=5).map(" ".join)
 TYPICAL = [
     "* * * * *",
     "*/7 * * * *",
@@ -350,9 +346,9 @@ def test_any_zone_is_known_or_refused(name: str) -> None:
 
 
 @settings(bounded, max_examples=100)
-@given(st.text("abc_019", min_size=1), instants, st.integers(0, 600_000))
-def test_jitter_stays_below_its_limit(job_id: str, slot: datetime, milliseconds: int) -> None:
-    limit = timedelta(milliseconds=milliseconds)
+@given(st.text("abc_019", min_size=1), st.integers(0, 2 * 10**9), st.integers(0, 600_000))
+def test_jitter_stays_below_its_limit(job_id: str, seconds: int, milliseconds: int) -> None:
+    slot, limit = datetime.fromtimestamp(seconds, UTC), timedelta(milliseconds=milliseconds)
     delay = jitter(job_id, slot, limit)
     assert timedelta() <= delay < max(limit, timedelta(milliseconds=1))
     assert delay == jitter(job_id, slot, limit)

@@ -103,6 +103,7 @@ def test_an_alias_is_its_five_fields(alias: str, expression: str) -> None:
         ("0 0 * * 7-sun", "0 0 * * 0"),
         ("0 0 * * 0-7", "0 0 * * sun-sat"),
         ("0 0 * * 1/2", "0 0 * * 0,1,3,5"),
+        ("0 0 * * 1/4", "0 0 * * 1,5"),
         ("0 0 * * 7/2", "0 0 * * 0"),
         ("5/100 * * * *", "5 * * * *"),
         ("10-20/1000 * * * *", "10 * * * *"),
@@ -159,6 +160,7 @@ def test_a_full_range_is_no_star() -> None:
         ("0 0 * * L1,3L", (2026, 11), [25, 30]),
         ("0 0 * * mon#2,tue", (2026, 11), [3, 9, 10, 17, 24]),
         ("0 0 * * 5#5", (2026, 11), []),
+        ("0 0 * * 6#1,7#2", (2026, 11), [7, 8]),
         ("0 0 * * 0#5", (2026, 11), [29]),
         ("0 0 L * 1#1", (2026, 11), [2, 30]),
         ("0 0 */2 * 1#1", (2026, 11), []),  # AND: Monday the 2nd is even
@@ -573,6 +575,13 @@ def test_a_wildcard_may_choose_its_rule_too() -> None:
 def test_a_start_within_the_overlap_knows_its_pass(after: str, overlap: Fold, expected: str) -> None:
     schedule = cron("30 1 * * *", "America/New_York", dst=Dst(overlap=overlap))
     assert schedule.next(utc(f"2026-11-01T{after}")) == utc(expected)
+
+
+def test_the_second_pass_begins_on_the_second_wherever_one_starts_from() -> None:
+    start = utc("2026-11-01T05:30") + timedelta(seconds=12, microseconds=345)
+    assert cron("0 1 * * *", "America/New_York", dst=Dst(overlap=Fold.BOTH)).next(start) == utc(
+        "2026-11-01T06:00"
+    )
 
 
 def test_the_second_pass_of_a_yearly_wildcard_is_not_passed_over() -> None:
