@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
@@ -23,15 +22,10 @@ logging.getLogger("chalicelib").setLevel(logging.INFO)
 http.mount(app, [NATIVE], http.Host(composition.engine, composition.anonymous_role))
 
 
-@cache
-def _registered() -> None:
-    composition.register_builtins()
-
-
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def tick(event: CloudWatchEvent) -> dict[str, int]:
     """Sends what is due to the queue. The first one after a deployment registers the built-in jobs."""
-    _registered()
+    composition.register_builtins(composition.engine())
     scheduled_for = datetime.fromisoformat(event.time)
     return {"jobs": run_tick(composition.engine(), datetime.now(UTC), scheduled_for)}
 

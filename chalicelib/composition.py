@@ -12,7 +12,9 @@ import boto3
 from botocore.config import Config
 
 from chalicelib.actions import Toolbox, networks, perform
+from chalicelib.aws import model
 from chalicelib.aws.agenda import Agenda
+from chalicelib.aws.counters import Counters
 from chalicelib.aws.jobs import Jobs
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.records import Records
@@ -51,6 +53,7 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         "agenda": Agenda(dynamodb, environment["BELFRY_AGENDA_TABLE"]),
         "records": Records(dynamodb, records_table),
         "ticks": Ticks(dynamodb, records_table),
+        "counters": Counters(dynamodb, records_table),
         "queue": Queue(sqs, environment["BELFRY_RUNS_QUEUE"], environment["BELFRY_DEAD_LETTERS_QUEUE"]),
         "lookahead": timedelta(seconds=float(environment.get("BELFRY_LOOKAHEAD_SECONDS", "180"))),
         "tick_interval": timedelta(seconds=float(environment.get("BELFRY_TICK_SECONDS", "60"))),
@@ -62,7 +65,7 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         handlers=HANDLERS,
         tasks={name: partial(_run_task, task, lambda: made) for name, task in TASKS.items()},
     )
-    made = Engine(**{**parts, "perform": partial(_perform, tools), **changes})
+    made = Engine(**{**parts, "perform": partial(_perform, tools), "ask_model": model.ask, **changes})
     return made
 
 
@@ -72,10 +75,11 @@ def anonymous_role() -> Role | None:
     return None if name in ("", "none") else Role(name)
 
 
-def register_builtins() -> None:
-    """Registers the built-in jobs that are missing, once a deployment."""
+@cache
+def register_builtins(engine: Engine) -> None:
+    """Registers the built-in jobs that are missing, once a process and once a deployment."""
     deployment = os.environ.get("BELFRY_DEPLOYMENT", "")
-    builtins.register(engine(), JOBS, deployment, datetime.now(UTC))
+    builtins.register(engine, JOBS, deployment, engine.now())
 
 
 def bootstrap_key() -> str:

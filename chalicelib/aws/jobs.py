@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -94,6 +95,13 @@ class Jobs:
     def count(self, filters: Mapping[str, str]) -> int:
         return self._table.count(self._listing(filters))
 
+    def statuses(self) -> dict[str, int]:
+        """How many jobs have each status: one Query of the index, which holds little more than that."""
+        terms = self._listing({})
+        terms["ExpressionAttributeNames"] |= {"#status": "status"}
+        pages = self._table.pages(**terms, ProjectionExpression="#status")
+        return dict(Counter(row["status"] for rows, _ in pages for row in rows))
+
     def _listing(self, filters: Mapping[str, str]) -> Item:
         terms = [
             f"contains(#tags, :{name})" if name == "tag" else f"#{name} = :{name}" for name in sorted(filters)
@@ -173,10 +181,33 @@ class Jobs:
 
 def _settlement(run: Run, known: Item, until: datetime) -> tuple[str, str, Item]:
     """The update that settles `run` over a state that is `known`, its condition and values."""
-    sets = ["recent = list_append(if_not_exists(recent, :none), :me)"]
-    adds = ["#count_of :one"]
+    is_counted = run.run_id in known.get("recent", ())
+    sets, adds, values = ([], [], {}) if is_counted else _counting(run)
     removes: list[str] = []
-    values: Item = {":none": [], ":me": [run.run_id], ":one": 1, ":run": run.run_id}
+    condition = "NOT contains(recent, :run)"
+    if known.get("lock_run") != run.run_id:
+        condition += " AND (attribute_not_exists(lock_run) OR lock_run <> :run)"
+    else:
+        # A run that was cancelled as it waited for the lock was counted before it was handed the lock.
+        condition = "lock_run = :run" if is_counted else f"lock_run = :run AND {condition}"
+        if "waiter" in known:
+            condition += " AND waiter = :waiter"
+            sets.append("lock_run = :waiter, lock_until = :until")
+            removes.append("waiter")
+            values |= {":waiter": known["waiter"], ":until": iso(until)}
+        else:
+            condition += " AND attribute_not_exists(waiter)"
+            removes.append("lock_run, lock_until")
+    clauses = {"SET": sets, "ADD": adds, "REMOVE": removes}
+    change = " ".join(f"{verb} {', '.join(terms)}" for verb, terms in clauses.items() if terms)
+    return change, condition, values | {":run": run.run_id}
+
+
+def _counting(run: Run) -> tuple[list[str], list[str], Item]:
+    """What an update sets and adds for a run that is counted, and the values."""
+    sets = ["recent = list_append(if_not_exists(recent, :none), :me)"]
+    adds = [f"#{run.status} :one"]
+    values: Item = {":none": [], ":me": [run.run_id], ":one": 1}
     if run.started_at and run.completed_at:
         last = LastRun(
             run_id=run.run_id, status=run.status, started_at=run.started_at, completed_at=run.completed_at
@@ -189,20 +220,7 @@ def _settlement(run: Run, known: Item, until: datetime) -> tuple[str, str, Item]
         values[":zero"] = 0
     elif run.status is RunStatus.FAILED:
         adds.append("consecutive_failures :one")
-    if known.get("lock_run") != run.run_id:
-        condition = "(attribute_not_exists(lock_run) OR lock_run <> :run) AND NOT contains(recent, :run)"
-    elif "waiter" in known:
-        condition = "lock_run = :run AND waiter = :waiter"
-        sets.append("lock_run = :waiter, lock_until = :until")
-        removes.append("waiter")
-        values |= {":waiter": known["waiter"], ":until": iso(until)}
-    else:
-        condition = "lock_run = :run AND attribute_not_exists(waiter)"
-        removes.append("lock_run, lock_until")
-    change = f"SET {', '.join(sets)} ADD {', '.join(adds)}"
-    if removes:
-        change += f" REMOVE {', '.join(removes)}"
-    return change.replace("#count_of", f"#{run.status}"), condition, values
+    return sets, adds, values
 
 
 def _handed(row: Item) -> Message | None:

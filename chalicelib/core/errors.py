@@ -10,6 +10,7 @@ BelfryError
 ├── TooLarge         the body is over the limit
 ├── UnsupportedMediaType  the body is of a kind no route takes
 ├── MethodNotAllowed the path is known, the method on it is not
+├── Unavailable      another service that was asked did not answer
 └── ActionError      an attempt failed; `permanent` says that another would too
 """
 
@@ -83,6 +84,10 @@ class UnsupportedMediaType(BelfryError):
 class MethodNotAllowed(BelfryError):
     def __init__(self, method: str, path: str) -> None:
         super().__init__(f"{method} is not allowed on {path}")
+
+
+class Unavailable(BelfryError):
+    """Another service, a language model say, gave no answer that can be used."""
 
 
 class ActionError(BelfryError):

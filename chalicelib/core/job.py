@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -12,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -23,6 +25,7 @@ from chalicelib.core.errors import Invalid
 from chalicelib.core.instants import exact_iso, from_millis, parse_instant
 from chalicelib.core.schedule import Dst, Fold, Gap, Schedule
 
+NO_RULE = Dst()  # the expression's own
 ATTEMPT_LIMIT = 840  # seconds: a Lambda lives for 15 minutes, and needs some to say how it went
 
 
@@ -109,6 +112,7 @@ class EverySpec(Written):
     type: Literal["every"]
     interval: Whole
     timezone: str = "UTC"
+    start_at: str | None = None
 
 
 class AtSpec(Written):
@@ -194,11 +198,10 @@ class Spec(Written):
             schedules.cron(spec.expression, spec.timezone)
         elif isinstance(spec, EverySpec):
             schedules.every(timedelta(seconds=min(spec.interval, 10**11)), from_millis(0), spec.timezone)
+            if spec.start_at is not None:
+                return spec.model_copy(update={"start_at": _instant("start_at", spec.start_at, zone)})
         else:
-            try:
-                return spec.model_copy(update={"datetime": exact_iso(parse_instant(spec.datetime, zone))})
-            except ValueError as error:
-                raise Invalid.one("datetime", str(error)) from None
+            return spec.model_copy(update={"datetime": _instant("datetime", spec.datetime, zone)})
         return spec
 
     @model_validator(mode="after")
@@ -240,17 +243,9 @@ class Job(BaseModel):
 
     @property
     def schedule(self) -> Schedule:
-        """The parsed schedule; parsing is cached below."""
-        spec, start, end = self.spec.schedule, self.spec.start, self.spec.end
-        if isinstance(spec, CronSpec):
-            dst = Dst(self.spec.dst.gap, self.spec.dst.overlap)
-            return schedules.cron(
-                spec.expression, spec.timezone, dst=dst, start=start, end=end, seed=self.job_id
-            )
-        if isinstance(spec, EverySpec):
-            interval = timedelta(seconds=spec.interval)
-            return schedules.every(interval, start or self.anchor + interval, spec.timezone, end=end)
-        return schedules.at(parse_instant(spec.datetime), spec.timezone)
+        spec = self.spec
+        dst = Dst(spec.dst.gap, spec.dst.overlap)
+        return parsed(spec.schedule, self.anchor, dst, spec.start, spec.end, seed=self.job_id)
 
     def next_slot(self, after: datetime) -> datetime | None:
         """The first slot after `after` that the present revision holds for."""
@@ -291,3 +286,45 @@ class State(BaseModel):
     lock_run: str | None = None
     lock_until: datetime | None = None
     waiter: str | None = None
+
+
+def parsed(
+    spec: ScheduleSpec,
+    anchor: datetime,
+    dst: Dst = NO_RULE,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    *,
+    seed: str = "",
+) -> Schedule:
+    """The schedule that was written. An interval's first slot is `start`, else one interval after `anchor`.
+
+    Parsing cron is cached; `seed` is what `H` is hashed from.
+    """
+    if isinstance(spec, CronSpec):
+        return schedules.cron(spec.expression, spec.timezone, dst=dst, start=start, end=end, seed=seed)
+    if isinstance(spec, EverySpec):
+        interval = timedelta(seconds=spec.interval)
+        first = start or (parse_instant(spec.start_at) if spec.start_at else anchor + interval)
+        return schedules.every(interval, first, spec.timezone, end=end)
+    return schedules.at(parse_instant(spec.datetime), spec.timezone)
+
+
+def checked_schedule(fields: Mapping[str, Any]) -> ScheduleSpec:
+    """A schedule as a job could have it. Raises Invalid with the first thing that is wrong."""
+    try:
+        return Spec.model_validate({"name": "schedule", "schedule": fields}).schedule
+    except ValidationError as error:
+        problem = error.errors()[0]
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, Invalid):
+            raise cause from None
+        raise Invalid.one(str(problem["loc"][-1]), str(problem["msg"])) from None
+
+
+def _instant(field: str, text: str, zone: tzinfo) -> str:
+    """As it is stored: in UTC."""
+    try:
+        return exact_iso(parse_instant(text, zone))
+    except ValueError as error:
+        raise Invalid.one(field, str(error)) from None

@@ -45,6 +45,7 @@ SETTINGS: dict[str, Setting] = {
     setting.key: setting
     for setting in (
         Setting("engine.paused", Kind.BOOLEAN, "false", "Stops all dispatch: nothing new is started."),
+        Setting("nl.model_id", Kind.TEXT, "", "A Bedrock model that reads schedules the grammar cannot."),
         Setting(
             "retention.runs", Kind.NATURAL, "30", "Days a finished run is kept; at least 15; 0: for ever."
         ),

@@ -28,6 +28,7 @@ from chalicelib.core.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from chalicelib.core.insight import Tally, bucket
 from chalicelib.scheduler import audit
 from chalicelib.scheduler.access import authenticate
 from chalicelib.scheduler.engine import Engine
@@ -90,7 +91,7 @@ class Call:
 
     def query(self, model: type[Model]) -> Model:
         """The query parameters as a model; those that it does not know are ignored."""
-        known = model.model_fields
+        known = {field.alias or name for name, field in model.model_fields.items()}
         given = dict(self.request.query_params or {})
         return validated(model, {name: value for name, value in given.items() if name in known})
 
@@ -186,6 +187,7 @@ def _answer(route: Route, host: Host, request: Request, path: Mapping[str, str])
         target = answer.target or "/".join(path.values()) or None
         details = {"path": request.path, "status": answer.status}
         audit.append(engine, who, route.writes, target, details, now)
+        engine.counters.add(Tally(bucket(now), activity=1))
     return answer
 
 

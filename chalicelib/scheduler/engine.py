@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.action import Action, Attempt, Json
 from chalicelib.core.settings import Settings
 
 if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.agenda import Agenda
+    from chalicelib.aws.counters import Counters
     from chalicelib.aws.jobs import Jobs
     from chalicelib.aws.queue import Queue
     from chalicelib.aws.records import Records
@@ -34,7 +35,9 @@ class Engine:
     records: Records
     queue: Queue
     ticks: Ticks
+    counters: Counters
     perform: Callable[[Action, Attempt], Json]
+    ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     lookahead: timedelta
     tick_interval: timedelta
     now: Callable[[], datetime] = _now

@@ -1,4 +1,4 @@
-"""The run log: one record a batch with the runs that it ended. History across jobs is read from it."""
+"""What a batch of runs leaves behind: one record in the run log, which history is read from, and counters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from itertools import islice
 
 from chalicelib.core.errors import Invalid
 from chalicelib.core.ids import random_id
+from chalicelib.core.insight import tallies
 from chalicelib.core.instants import iso
 from chalicelib.core.run import Run, RunStatus
 from chalicelib.core.settings import Settings
@@ -23,7 +24,9 @@ Entry = tuple[str, str, str, str]  # job_id, run_id, status, completed_at
 
 
 def log_runs(engine: Engine, runs: Sequence[Run], now: datetime, settings: Settings) -> None:
-    """Adds finished runs to the log."""
+    """Adds finished runs to the log and to the counters."""
+    for tally in tallies(runs):
+        engine.counters.add(tally)
     for start in range(0, len(runs), _PER_RECORD):
         entries = [
             (run.job_id, run.run_id, run.status.value, iso(run.completed_at or now))
@@ -58,6 +61,13 @@ def recent_runs(
     rows = engine.runs.get_many((entry[0], entry[1]) for _, entry in page)
     runs = [rows[entry[0], entry[1]] for _, entry in page if (entry[0], entry[1]) in rows]
     return runs, _cursor(page[-1][0]) if len(found) > limit else None
+
+
+def logged_runs(engine: Engine, start: datetime, end: datetime) -> Iterator[tuple[str, str]]:
+    """Job and run ids of the runs that ended from `start` until before `end`, the latest first."""
+    for _, (job_id, run_id, _, completed_at) in _entries(engine, end, start, None):
+        if iso(start) <= completed_at < iso(end):
+            yield job_id, run_id
 
 
 def _entries(

@@ -170,7 +170,8 @@ def _give_up(engine: Engine, message: Message, now: datetime) -> bool:
         settle(engine, job, run, now)
         return True
     if run is not None and run.lease_until and run.lease_until > now:
-        engine.queue.send([message], now, at_least=run.lease_until - now)
+        if engine.queue.send([message], now, at_least=run.lease_until - now):
+            raise RuntimeError("SQS refused the message of a run that goes on")
         return False
     _fail(engine, job, run or _unstarted(message, now), now, is_new=run is None)
     return True

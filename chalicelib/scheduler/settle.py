@@ -21,17 +21,20 @@ log = logging.getLogger(__name__)
 
 
 def settle(engine: Engine, job: Job | None, run: Run, now: datetime) -> None:
-    """Counts the run, hands the overlap lock on, and changes the job's status where the run decides it."""
+    """Counts the run, hands the overlap lock on, and changes the job's status where the run decides it.
+
+    Raises RuntimeError where SQS refuses the message of the run that waited: settle it again.
+    """
     if job is None or run.dry_run:
         return
     holds_lock = job.spec.overlap is not Overlap.ALLOW and run.started_at is not None
     until = now + job.timeout + LEASE_MARGIN
     state, waiting = engine.jobs.settle(run, locks=holds_lock, until=until)
-    if waiting:
-        engine.queue.send([replace(waiting, due=now)], now)
+    if waiting and engine.queue.send([replace(waiting, due=now)], now):
+        raise RuntimeError("SQS refused the message of the run that waited")
     ended = _ended(job, run, state)
     if ended:
-        _change_status(engine, job, *ended, now)
+        change_status(engine, job, *ended, now, revision=max(millis(now), job.revision + 1))
 
 
 def _ended(job: Job, run: Run, state: State) -> tuple[JobStatus, str] | None:
@@ -51,19 +54,27 @@ def _ended(job: Job, run: Run, state: State) -> tuple[JobStatus, str] | None:
     return None
 
 
-def _change_status(engine: Engine, job: Job, status: JobStatus, reason: str, now: datetime) -> None:
-    changed = job.model_copy(
-        update={
+def change_status(
+    engine: Engine, job: Job, status: JobStatus, reason: str, now: datetime, *, revision: int
+) -> None:
+    """Ends the job's schedule, unless it has another by now or is no longer active.
+
+    A change of anything else does not count: it is read, and this one made on top of it.
+    """
+    found: Job | None = job
+    while found and found.status is JobStatus.ACTIVE and found.revision == job.revision:
+        change = {
             "status": status,
             "status_reason": reason,
-            "version": job.version + 1,
-            "revision": max(millis(now), job.revision + 1),
+            "version": found.version + 1,
+            "revision": revision,
             "updated_at": now,
         }
-    )
-    try:
-        engine.jobs.replace(changed, job)
-    except Conflict:
-        log.info("job %s was changed meanwhile and is left as it is", job.job_id)
-    else:
-        log.warning("job %s is %s: %s", job.job_id, status, reason)
+        try:
+            engine.jobs.replace(found.model_copy(update=change), found)
+        except Conflict:
+            found = engine.jobs.definitions([job.job_id], consistent=True).get(job.job_id)
+        else:
+            log.warning("job %s is %s: %s", job.job_id, status, reason)
+            return
+    log.info("job %s was changed meanwhile and is left as it is", job.job_id)

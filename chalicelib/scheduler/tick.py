@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from chalicelib.core.agenda import CatchUps, Entry, Retry, Segment, Slots, pack
-from chalicelib.core.errors import Conflict
 from chalicelib.core.ids import slot_id
 from chalicelib.core.instants import MINUTE, ceil_minute, floor_minute, from_millis
 from chalicelib.core.job import AtSpec, Job, JobStatus
@@ -21,6 +20,7 @@ from chalicelib.core.run import Message
 from chalicelib.core.settings import Settings
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.missed import record_missed
+from chalicelib.scheduler.settle import change_status
 
 _INSTANT = timedelta(microseconds=1)  # turns "up to and without" into "up to and with"
 
@@ -43,10 +43,10 @@ def tick(engine: Engine, now: datetime, scheduled_for: datetime | None = None) -
     checked = 0
     if not settings.is_paused:
         window = open_window(engine, now, settings)
-        refiled: set[str] = set()
+        filed: set[str] = set()
         for segments in engine.agenda.due(window.horizon):
-            fresh = [segment for segment in segments if segment.name not in refiled]
-            checked += handle(engine, fresh, window, refiled)
+            fresh = [segment for segment in segments if segment.name not in filed]
+            checked += handle(engine, fresh, window, filed)
     lateness = now - scheduled_for if scheduled_for else timedelta()
     engine.ticks.end(now, max(0, int(lateness.total_seconds() * 1000)), checked)
     return checked
@@ -77,11 +77,11 @@ class _Step:
     exhausted: list[tuple[Job, str]] = field(default_factory=list)
 
 
-def handle(engine: Engine, segments: list[Segment], window: Window, refiled: set[str]) -> int:
+def handle(engine: Engine, segments: list[Segment], window: Window, filed: set[str]) -> int:
     """Sends, files and only then deletes; gives the number of jobs.
 
-    What SQS refuses is filed anew, in segments whose names go to `refiled`: not to be read again by
-    this tick.
+    The names of what it files go to `filed`: this tick neither reads those again nor deletes them. A lone
+    entry that SQS refuses is filed under the very name that it was read under.
     """
     due = _merge(segments)
     jobs = _definitions(engine, due)
@@ -90,12 +90,12 @@ def handle(engine: Engine, segments: list[Segment], window: Window, refiled: set
         _look_at(engine, step, entry, minute, jobs.get(entry.job_id), window)
     for job, planned in step.missed:
         record_missed(engine, job, planned, window.now, window.settings)
-    again = _send(engine, step, window.now)
-    refiled |= {segment.name for segment in pack(again)}
-    engine.agenda.file([*step.files, *again])
+    files = [*step.files, *_send(engine, step, window.now)]
+    engine.agenda.file(files)
+    filed |= {segment.name for segment in pack(files)}
     for job, reason in step.exhausted:
-        _complete(engine, job, reason, window.now)
-    engine.agenda.remove(segments)
+        change_status(engine, job, JobStatus.COMPLETED, reason, window.now, revision=job.revision)
+    engine.agenda.remove(segment for segment in segments if segment.name not in filed)
     return len({entry.job_id for entry in due})
 
 
@@ -150,7 +150,8 @@ def _slots(engine: Engine, step: _Step, job: Job, entry: Slots, minute: datetime
     following = job.next_slot(window.horizon - _INSTANT)
     if following:
         step.files.append((floor_minute(following), entry))
-    elif not (isinstance(job.spec.schedule, AtSpec) and planned.starts):  # there the run's end decides
+    elif not (isinstance(job.spec.schedule, AtSpec) and (planned.starts or planned.catch_up)):
+        # of an `at` job that runs, the run's end decides
         step.exhausted.append((job, "its only slot was missed" if planned.missed else "no slot is left"))
 
 
@@ -174,18 +175,3 @@ def _send(engine: Engine, step: _Step, now: datetime) -> list[tuple[datetime, En
     entries = dict(step.sends)
     failed = engine.queue.send(entries, now)
     return [(floor_minute(message.slot), entries[message]) for message in failed]
-
-
-def _complete(engine: Engine, job: Job, reason: str, now: datetime) -> None:
-    done = job.model_copy(
-        update={
-            "status": JobStatus.COMPLETED,
-            "status_reason": reason,
-            "version": job.version + 1,
-            "updated_at": now,
-        }
-    )
-    try:
-        engine.jobs.replace(done, job)
-    except Conflict:
-        log.info("job %s was changed as it ran out of slots; its new schedule decides", job.job_id)

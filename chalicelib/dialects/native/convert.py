@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, tzinfo
 from typing import Any
 
+from chalicelib.core.insight import Event, JobStatistics, Statistics
 from chalicelib.core.instants import exact_iso, iso, short_iso
 from chalicelib.core.job import Job, JobStatus, Spec, State
 from chalicelib.core.run import Run, RunError
+from chalicelib.scheduler.language import Understood, Validated
 from chalicelib.scheduler.status import EngineStatus
 
 
@@ -18,6 +21,7 @@ def job_view(job: Job, state: State, now: datetime) -> dict[str, Any]:
     return {
         "id": job.job_id,
         **job.spec.model_dump(mode="json"),
+        "schedule": job.spec.schedule.model_dump(exclude_none=True),
         "status": job.status.value,
         "status_reason": job.status_reason,
         "next_run_at": _zoned(job, following),
@@ -83,6 +87,76 @@ def status_view(status: EngineStatus) -> dict[str, Any]:
     }
 
 
+def validation_view(checked: Validated, zone: tzinfo) -> dict[str, Any]:
+    if checked.error is not None:
+        return {"valid": False, "error": checked.error, "next_runs": []}
+    return {
+        "valid": True,
+        "next_runs": [_on_clock(slot, zone) for slot in checked.next_runs],
+        "human_readable": checked.human_readable,
+        "warnings": list(checked.warnings),
+    }
+
+
+def understood_view(understood: Understood) -> dict[str, Any]:
+    return {
+        "schedule": understood.schedule,
+        "human_readable": understood.human_readable,
+        "confidence": understood.confidence,
+        "parse_method": understood.method,
+        "assumptions": list(understood.assumptions),
+    }
+
+
+def statistics_view(found: Statistics, by_status: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "total_jobs": sum(by_status.values()),
+        "active_jobs": by_status.get("active", 0),
+        "total_runs_today": found.runs_today,
+        "success_rate": found.success_rate,
+        "avg_duration_seconds": found.average_seconds,
+        "jobs_by_status": dict(by_status),
+    }
+
+
+def job_statistics_view(job_id: str, found: JobStatistics) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "runs_by_status": found.counts,
+        "success_rate": found.success_rate,
+        "duration_ms": asdict(found.duration),
+        "lateness_ms": asdict(found.lateness),
+        "last_failure": run_view(found.last_failure) if found.last_failure else None,
+    }
+
+
+def heatmap_view(grid: Sequence[Sequence[int]], timezone: str) -> dict[str, Any]:
+    return {
+        "heatmap": grid,
+        "rows": "hour 0-23",
+        "columns": "Monday..Sunday",
+        "timezone": timezone,
+        "total": sum(map(sum, grid)),
+    }
+
+
+def calendar_view(events: Iterable[Event], truncated: bool, zone: tzinfo) -> dict[str, Any]:
+    return {
+        "events": [
+            {
+                "job_id": event.job_id,
+                "name": event.name,
+                "start": _on_clock(event.start, zone),
+                "end": _on_clock(event.end, zone),
+                "kind": event.kind,
+                "status": event.status,
+            }
+            for event in events
+        ],
+        "truncated": truncated,
+    }
+
+
 def patched(spec: Spec, changes: Mapping[str, Any]) -> dict[str, Any]:
     """A spec's fields with those of a partial update over them.
 
@@ -97,9 +171,11 @@ def patched(spec: Spec, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _zoned(job: Job, instant: datetime | None) -> str | None:
     """With the offset of the job's zone, to the second."""
-    if instant is None:
-        return None
-    return instant.astimezone(job.schedule.zone).replace(microsecond=0).isoformat()
+    return None if instant is None else _on_clock(instant, job.schedule.zone)
+
+
+def _on_clock(instant: datetime, zone: tzinfo) -> str:
+    return instant.astimezone(zone).isoformat(timespec="seconds")
 
 
 def _utc(instant: datetime | None) -> str | None:

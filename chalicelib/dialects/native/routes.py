@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 
 from chalicelib.core.access import Role
 from chalicelib.core.errors import Forbidden
+from chalicelib.core.insight import suggestions
 from chalicelib.core.instants import parse_instant, short_iso
 from chalicelib.core.job import Job, JobStatus, Spec
 from chalicelib.core.run import Run
+from chalicelib.core.schedule import zone
 from chalicelib.dialects.http import SESSION_COOKIE, Answer, Api, Call, validated
-from chalicelib.dialects.native.convert import job_view, patched, run_view, status_view
+from chalicelib.dialects.native.convert import (
+    calendar_view,
+    heatmap_view,
+    job_statistics_view,
+    job_view,
+    patched,
+    run_view,
+    statistics_view,
+    status_view,
+    understood_view,
+    validation_view,
+)
 from chalicelib.dialects.native.errors import render
 from chalicelib.dialects.native.schema import (
+    CalendarQuery,
     CreateJob,
     CreateKey,
     JobsQuery,
     NoFields,
     OpenSession,
+    ParseText,
     PauseJob,
     RecentRunsQuery,
     RunsQuery,
     TriggerJob,
+    ValidateQuery,
+    ZoneQuery,
 )
-from chalicelib.scheduler import access, history, jobs, runs
+from chalicelib.scheduler import access, history, insight, jobs, language, runs
 from chalicelib.scheduler.status import engine_status
 
 JOBS = "/api/scheduler/jobs"
@@ -138,6 +156,56 @@ def recent_runs(call: Call) -> Answer:
 @API.route("GET", "/api/scheduler/status")
 def get_status(call: Call) -> Answer:
     return Answer(status_view(engine_status(call.engine, call.now)))
+
+
+@API.route("POST", "/api/scheduler/parse-nl")
+def parse_text(call: Call) -> Answer:
+    body = call.body(ParseText)
+    now = parse_instant(body.now) if body.now else call.now
+    return Answer(understood_view(language.understand(call.engine, body.text, body.timezone, now)))
+
+
+@API.route("GET", "/api/scheduler/validate")
+def validate_schedule(call: Call) -> Answer:
+    query = call.query(ValidateQuery)
+    start = parse_instant(query.from_) if query.from_ else call.now
+    checked = language.validate(query.type, query.value, query.timezone, query.count, start)
+    return Answer(validation_view(checked, zone(query.timezone)))
+
+
+@API.route("GET", "/api/scheduler/stats")
+def get_statistics(call: Call) -> Answer:
+    query = call.query(ZoneQuery)
+    found, by_status = insight.statistics(call.engine, zone(query.timezone), call.now)
+    return Answer(statistics_view(found, by_status))
+
+
+@API.route("GET", f"{JOB}/stats")
+def get_job_statistics(call: Call) -> Answer:
+    job_id = call.path["id"]
+    return Answer(job_statistics_view(job_id, insight.job_statistics(call.engine, job_id, call.now)))
+
+
+@API.route("GET", "/api/scheduler/smart/heatmap")
+def get_heatmap(call: Call) -> Answer:
+    query = call.query(ZoneQuery)
+    grid = insight.heatmap(call.engine, zone(query.timezone), call.now)
+    return Answer(heatmap_view(grid, query.timezone))
+
+
+@API.route("GET", "/api/scheduler/smart/suggestions")
+def get_suggestions(call: Call) -> Answer:
+    query = call.query(ZoneQuery)
+    grid = insight.heatmap(call.engine, zone(query.timezone), call.now)
+    return Answer({"suggestions": [asdict(suggestion) for suggestion in suggestions(grid)]})
+
+
+@API.route("GET", "/api/scheduler/calendar-data")
+def get_calendar(call: Call) -> Answer:
+    query = call.query(CalendarQuery)
+    start, end = query.window(call.now)
+    events, truncated = insight.calendar(call.engine, start, end, call.now)
+    return Answer(calendar_view(events, truncated, zone(query.timezone)))
 
 
 @API.route("POST", "/api/auth/session", role=None)
