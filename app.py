@@ -9,7 +9,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import composition
-from chalicelib.dialects import http
+from chalicelib.dialects import docs, http
 from chalicelib.dialects.native.routes import API as NATIVE
 from chalicelib.scheduler.runs import bury
 from chalicelib.scheduler.tick import tick as run_tick
@@ -19,7 +19,9 @@ app = Chalice(app_name="belfry")
 app.log.setLevel(logging.INFO)
 logging.getLogger("chalicelib").setLevel(logging.INFO)
 
-http.mount(app, [NATIVE], http.Host(composition.engine, composition.anonymous_role))
+DIALECTS = [NATIVE]
+APIS = [*DIALECTS, docs.api(DIALECTS)]
+http.mount(app, APIS, http.Host(composition.engine, composition.anonymous_role))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))

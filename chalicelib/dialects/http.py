@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from chalice.app import Chalice, Request, Response
 from pydantic import BaseModel, ValidationError
@@ -53,10 +53,13 @@ class Host:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a view gives. `target` is the id that the audit log names, where the path names none."""
+    """What a view gives. `target` is the id that the audit log names, where the path names none.
+
+    `status` is the route's where the view does not say another.
+    """
 
     body: Any = None
-    status: int = 200
+    status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
 
@@ -96,16 +99,31 @@ class Call:
         return validated(model, {name: value for name, value in given.items() if name in known})
 
 
-View = Callable[[Call], Answer]
+View = Callable[..., Answer]  # of the Call, and of `body` and `query` as models where it names them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Route:
     method: str
     path: str
     view: View
     role: Role | None  # None: open to all
     writes: str | None  # what the audit log calls it; None: it only reads
+    body: type[BaseModel] | None  # that the view is handed
+    query: type[BaseModel] | None
+    takes: type[BaseModel] | None  # the body as documented
+    gives: type[BaseModel] | None  # the answer; None: it has no JSON
+    status: int
+    title: str
+
+    def arguments(self, call: Call) -> dict[str, BaseModel]:
+        """What the view is handed besides the call. Raises Invalid and its kin."""
+        given: dict[str, BaseModel] = {}
+        if self.body:
+            given["body"] = call.body(self.body)
+        if self.query:
+            given["query"] = call.query(self.query)
+        return given
 
 
 @dataclass
@@ -115,13 +133,43 @@ class Api:
     name: str
     prefixes: tuple[str, ...]
     render_error: Callable[[BelfryError | None], Rendered]
+    error: type[BaseModel]  # the model of what `render_error` renders
     routes: list[Route] = field(default_factory=list)
 
     def route(
-        self, method: str, path: str, *, role: Role | None = Role.VIEWER, writes: str | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        gives: type[BaseModel] | None,
+        status: int = 200,
+        role: Role | None = Role.VIEWER,
+        writes: str | None = None,
+        takes: type[BaseModel] | None = None,
     ) -> Callable[[View], View]:
+        """Registers a view. What it names as `body` and `query` it is handed as the models it annotates.
+
+        `gives` is the model of its answer; `takes` documents a body that the view reads by itself.
+        """
+
         def add(view: View) -> View:
-            self.routes.append(Route(method, path, view, role, writes))
+            models = get_type_hints(view)
+            body, query = models.get("body"), models.get("query")
+            self.routes.append(
+                Route(
+                    method=method,
+                    path=path,
+                    view=view,
+                    role=role,
+                    writes=writes,
+                    body=body,
+                    query=query,
+                    takes=takes or body,
+                    gives=gives,
+                    status=status,
+                    title=view.__name__.replace("_", " "),
+                )
+            )
             return view
 
         return add
@@ -169,7 +217,7 @@ def _chalice_view(app: Chalice, api: Api, route: Route, host: Host) -> Callable[
         except Exception:
             log.exception("%s %s broke", route.method, route.path)
             return _response(*api.render_error(None))
-        return _response(answer.status, answer.body, answer.headers)
+        return _response(answer.status or route.status, answer.body, answer.headers)
 
     view.__name__ = f"{api.name}_{route.view.__name__}"
     return view
@@ -182,10 +230,11 @@ def _answer(route: Route, host: Host, request: Request, path: Mapping[str, str])
         who = authenticate(engine, credentials(request), host.anonymous_role(), now)
         if not who.role.includes(route.role):
             raise Forbidden(route.role)
-    answer = route.view(Call(engine, who, path, request, now))
+    call = Call(engine, who, path, request, now)
+    answer = route.view(call, **route.arguments(call))
     if route.writes:
         target = answer.target or "/".join(path.values()) or None
-        details = {"path": request.path, "status": answer.status}
+        details = {"path": request.path, "status": answer.status or route.status}
         audit.append(engine, who, route.writes, target, details, now)
         engine.counters.add(Tally(bucket(now), activity=1))
     return answer

@@ -33,6 +33,7 @@ class Client:
     def __init__(self) -> None:
         self.app = importlib.import_module("app")
         self.gateway = Gateway(self.app.app)
+        self.routes = {(route.method, route.path): route for api in self.app.APIS for route in api.routes}
 
     def __call__(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
@@ -41,7 +42,16 @@ class Client:
         path, _, query = path.partition("?")
         given = {"Content-Type": "application/json", "Host": "localhost", **(headers or {})}
         answer = self.gateway.answer(Call(method, path, query, list(given.items()), raw, "127.0.0.1"))
-        return Reply(answer.status, json.loads(answer.body) if answer.body else None, dict(answer.headers))
+        reply = Reply(answer.status, _parsed(answer), dict(answer.headers))
+        self._hold_to_its_model(method, path, reply)
+        return reply
+
+    def _hold_to_its_model(self, method: str, path: str, reply: Reply) -> None:
+        """What is documented is what is given: each answer has its route's fields, and no others."""
+        match = self.gateway._routes.match(path)
+        route = self.routes.get((method, match.template)) if match else None
+        if route and route.gives and reply.status < 300:
+            route.gives.model_validate(reply.body)
 
     def tick(self) -> None:
         self.app.tick(scheduled_event("us-east-1"), LambdaContext("tick", 512, 300_000))
@@ -63,6 +73,12 @@ class Client:
     def key(self, role: str) -> dict[str, str]:
         """The header of a new key's requests."""
         return {"X-API-Key": composition.create_key(Role(role), "test")}
+
+
+def _parsed(answer: Any) -> Any:
+    if not answer.body or "json" not in dict(answer.headers).get("Content-Type", ""):
+        return answer.body.decode() or None
+    return json.loads(answer.body)
 
 
 @pytest.fixture

@@ -28,17 +28,36 @@ from chalicelib.dialects.native.convert import (
 from chalicelib.dialects.native.errors import render
 from chalicelib.dialects.native.schema import (
     CalendarQuery,
+    CalendarView,
     CreateJob,
     CreateKey,
+    HeatmapView,
+    JobList,
     JobsQuery,
+    JobStatisticsView,
+    JobView,
+    KeyList,
+    NativeError,
+    NewKey,
     NoFields,
     OpenSession,
     ParseText,
     PauseJob,
+    Queued,
+    RecentRuns,
     RecentRunsQuery,
+    RunList,
     RunsQuery,
+    RunView,
+    SessionView,
+    StatisticsView,
+    StatusView,
+    SuggestionList,
     TriggerJob,
+    UnderstoodView,
+    UpdateJob,
     ValidateQuery,
+    ValidationView,
     ZoneQuery,
 )
 from chalicelib.scheduler import access, history, insight, jobs, language, runs
@@ -50,31 +69,29 @@ RUNS = f"{JOB}/runs"
 RUN = f"{RUNS}/{{run_id}}"
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
-API = Api("native", ("/api/",), render)
+API = Api("native", ("/api/",), render, NativeError)
 
 
-@API.route("GET", JOBS)
-def list_jobs(call: Call) -> Answer:
-    query = call.query(JobsQuery)
+@API.route("GET", JOBS, gives=JobList)
+def list_jobs(call: Call, query: JobsQuery) -> Answer:
     page, count = jobs.list_jobs(call.engine, query.filters(), query.limit, query.offset)
     return Answer({"jobs": [job_view(job, state, call.now) for job, state in page], "count": count})
 
 
-@API.route("POST", JOBS, role=Role.OPERATOR, writes="job.create")
-def create_job(call: Call) -> Answer:
-    body = call.body(CreateJob)
+@API.route("POST", JOBS, gives=JobView, status=201, role=Role.OPERATOR, writes="job.create")
+def create_job(call: Call, body: CreateJob) -> Answer:
     _may_name_action(call, body)
     creation = jobs.Creation(call.who.id, status=JobStatus(body.status), request_key=call.idempotency_key)
     job = jobs.create(call.engine, body.spec(), creation, call.now)
-    return Answer(_shown(call, job.job_id), 201, target=job.job_id)
+    return Answer(_shown(call, job.job_id), target=job.job_id)
 
 
-@API.route("GET", JOB)
+@API.route("GET", JOB, gives=JobView)
 def get_job(call: Call) -> Answer:
     return Answer(_shown(call, call.path["id"]))
 
 
-@API.route("PUT", JOB, role=Role.OPERATOR, writes="job.update")
+@API.route("PUT", JOB, gives=JobView, takes=UpdateJob, role=Role.OPERATOR, writes="job.update")
 def update_job(call: Call) -> Answer:
     changes = call.json()
 
@@ -87,61 +104,55 @@ def update_job(call: Call) -> Answer:
     return Answer(job_view(job, state, call.now))
 
 
-@API.route("DELETE", JOB, role=Role.OPERATOR, writes="job.delete")
+@API.route("DELETE", JOB, gives=None, status=204, role=Role.OPERATOR, writes="job.delete")
 def delete_job(call: Call) -> Answer:
     jobs.delete(call.engine, call.path["id"])
-    return Answer(status=204)
+    return Answer()
 
 
-@API.route("POST", f"{JOB}/pause", role=Role.OPERATOR, writes="job.pause")
-def pause_job(call: Call) -> Answer:
-    job, state = jobs.pause(call.engine, call.path["id"], call.body(PauseJob).reason, call.now)
+@API.route("POST", f"{JOB}/pause", gives=JobView, role=Role.OPERATOR, writes="job.pause")
+def pause_job(call: Call, body: PauseJob) -> Answer:
+    job, state = jobs.pause(call.engine, call.path["id"], body.reason, call.now)
     return Answer(job_view(job, state, call.now))
 
 
-@API.route("POST", f"{JOB}/resume", role=Role.OPERATOR, writes="job.resume")
-def resume_job(call: Call) -> Answer:
-    call.body(NoFields)
+@API.route("POST", f"{JOB}/resume", gives=JobView, role=Role.OPERATOR, writes="job.resume")
+def resume_job(call: Call, body: NoFields) -> Answer:
     job, state = jobs.resume(call.engine, call.path["id"], call.now)
     return Answer(job_view(job, state, call.now))
 
 
-@API.route("POST", f"{JOB}/trigger", role=Role.OPERATOR, writes="job.trigger")
-def trigger_job(call: Call) -> Answer:
-    body = call.body(TriggerJob)
+@API.route("POST", f"{JOB}/trigger", gives=Queued, status=202, role=Role.OPERATOR, writes="job.trigger")
+def trigger_job(call: Call, body: TriggerJob) -> Answer:
     asked = runs.Asked(call.who.id, body.input, request_key=call.idempotency_key, dry_run=body.dry_run)
     return _queued(runs.trigger(call.engine, call.path["id"], asked, call.now))
 
 
-@API.route("GET", RUNS)
-def list_runs(call: Call) -> Answer:
-    query = call.query(RunsQuery)
+@API.route("GET", RUNS, gives=RunList)
+def list_runs(call: Call, query: RunsQuery) -> Answer:
     page = runs.list_runs(call.engine, call.path["id"], query.status, query.limit, query.offset)
     return Answer({"runs": [run_view(run) for run in page], "count": len(page)})
 
 
-@API.route("GET", RUN)
+@API.route("GET", RUN, gives=RunView)
 def get_run(call: Call) -> Answer:
     return Answer(run_view(runs.get_run(call.engine, call.path["id"], call.path["run_id"])))
 
 
-@API.route("POST", f"{RUN}/cancel", role=Role.OPERATOR, writes="run.cancel")
-def cancel_run(call: Call) -> Answer:
-    call.body(NoFields)
+@API.route("POST", f"{RUN}/cancel", gives=RunView, role=Role.OPERATOR, writes="run.cancel")
+def cancel_run(call: Call, body: NoFields) -> Answer:
     run, was_running = runs.cancel(call.engine, call.path["id"], call.path["run_id"], call.who.id, call.now)
     return Answer(run_view(run), 202 if was_running else 200)
 
 
-@API.route("POST", f"{RUN}/rerun", role=Role.OPERATOR, writes="run.rerun")
-def rerun(call: Call) -> Answer:
-    call.body(NoFields)
+@API.route("POST", f"{RUN}/rerun", gives=Queued, status=202, role=Role.OPERATOR, writes="run.rerun")
+def rerun_run(call: Call, body: NoFields) -> Answer:
     asked = runs.Asked(call.who.id, request_key=call.idempotency_key)
     return _queued(runs.rerun(call.engine, call.path["id"], call.path["run_id"], asked, call.now))
 
 
-@API.route("GET", "/api/scheduler/runs")
-def recent_runs(call: Call) -> Answer:
-    query = call.query(RecentRunsQuery)
+@API.route("GET", "/api/scheduler/runs", gives=RecentRuns)
+def recent_runs(call: Call, query: RecentRunsQuery) -> Answer:
     page, cursor = history.recent_runs(
         call.engine,
         call.now,
@@ -153,90 +164,83 @@ def recent_runs(call: Call) -> Answer:
     return Answer({"runs": [run_view(run) for run in page], "count": len(page), "next_cursor": cursor})
 
 
-@API.route("GET", "/api/scheduler/status")
+@API.route("GET", "/api/scheduler/status", gives=StatusView)
 def get_status(call: Call) -> Answer:
     return Answer(status_view(engine_status(call.engine, call.now)))
 
 
-@API.route("POST", "/api/scheduler/parse-nl")
-def parse_text(call: Call) -> Answer:
-    body = call.body(ParseText)
+@API.route("POST", "/api/scheduler/parse-nl", gives=UnderstoodView)
+def parse_text(call: Call, body: ParseText) -> Answer:
     now = parse_instant(body.now) if body.now else call.now
     return Answer(understood_view(language.understand(call.engine, body.text, body.timezone, now)))
 
 
-@API.route("GET", "/api/scheduler/validate")
-def validate_schedule(call: Call) -> Answer:
-    query = call.query(ValidateQuery)
+@API.route("GET", "/api/scheduler/validate", gives=ValidationView)
+def validate_schedule(call: Call, query: ValidateQuery) -> Answer:
     start = parse_instant(query.from_) if query.from_ else call.now
     checked = language.validate(query.type, query.value, query.timezone, query.count, start)
     return Answer(validation_view(checked, zone(query.timezone)))
 
 
-@API.route("GET", "/api/scheduler/stats")
-def get_statistics(call: Call) -> Answer:
-    query = call.query(ZoneQuery)
+@API.route("GET", "/api/scheduler/stats", gives=StatisticsView)
+def get_statistics(call: Call, query: ZoneQuery) -> Answer:
     found, by_status = insight.statistics(call.engine, zone(query.timezone), call.now)
     return Answer(statistics_view(found, by_status))
 
 
-@API.route("GET", f"{JOB}/stats")
+@API.route("GET", f"{JOB}/stats", gives=JobStatisticsView)
 def get_job_statistics(call: Call) -> Answer:
     job_id = call.path["id"]
     return Answer(job_statistics_view(job_id, insight.job_statistics(call.engine, job_id, call.now)))
 
 
-@API.route("GET", "/api/scheduler/smart/heatmap")
-def get_heatmap(call: Call) -> Answer:
-    query = call.query(ZoneQuery)
+@API.route("GET", "/api/scheduler/smart/heatmap", gives=HeatmapView)
+def get_heatmap(call: Call, query: ZoneQuery) -> Answer:
     grid = insight.heatmap(call.engine, zone(query.timezone), call.now)
     return Answer(heatmap_view(grid, query.timezone))
 
 
-@API.route("GET", "/api/scheduler/smart/suggestions")
-def get_suggestions(call: Call) -> Answer:
-    query = call.query(ZoneQuery)
+@API.route("GET", "/api/scheduler/smart/suggestions", gives=SuggestionList)
+def get_suggestions(call: Call, query: ZoneQuery) -> Answer:
     grid = insight.heatmap(call.engine, zone(query.timezone), call.now)
     return Answer({"suggestions": [asdict(suggestion) for suggestion in suggestions(grid)]})
 
 
-@API.route("GET", "/api/scheduler/calendar-data")
-def get_calendar(call: Call) -> Answer:
-    query = call.query(CalendarQuery)
+@API.route("GET", "/api/scheduler/calendar-data", gives=CalendarView)
+def get_calendar(call: Call, query: CalendarQuery) -> Answer:
     start, end = query.window(call.now)
     events, truncated = insight.calendar(call.engine, start, end, call.now)
     return Answer(calendar_view(events, truncated, zone(query.timezone)))
 
 
-@API.route("POST", "/api/auth/session", role=None)
-def open_session(call: Call) -> Answer:
+@API.route("POST", "/api/auth/session", gives=SessionView, status=201, role=None)
+def open_session(call: Call, body: OpenSession) -> Answer:
     """Exchanges a key for a cookie; it is Secure unless the host is this machine."""
-    token, expires = access.open_session(call.engine, call.body(OpenSession).key, call.now)
+    token, expires = access.open_session(call.engine, body.key, call.now)
     host = call.request.headers.get("host", "")
     secure = "" if _LOOPBACK.fullmatch(host) else "; Secure"
     age = int((expires - call.now).total_seconds())
     cookie = f"{SESSION_COOKIE}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"
-    return Answer({"expires_at": short_iso(expires)}, 201, {"Set-Cookie": cookie})
+    return Answer({"expires_at": short_iso(expires)}, headers={"Set-Cookie": cookie})
 
 
-@API.route("GET", "/api/keys", role=Role.ADMIN)
+@API.route("GET", "/api/keys", gives=KeyList, role=Role.ADMIN)
 def list_keys(call: Call) -> Answer:
     keys = access.list_keys(call.engine)
     return Answer({"keys": keys, "count": len(keys)})
 
 
-@API.route("POST", "/api/keys", role=Role.ADMIN, writes="key.create")
-def create_key(call: Call) -> Answer:
+@API.route("POST", "/api/keys", gives=NewKey, status=201, role=Role.ADMIN, writes="key.create")
+def create_key(call: Call, body: CreateKey) -> Answer:
     """The key is in this answer, and nowhere else."""
-    body = call.body(CreateKey)
     secret, record = access.create_key(call.engine, body.role, body.name, call.now)
-    return Answer({**record, "key": secret}, 201, target=record["id"])
+    return Answer({**record, "key": secret}, target=record["id"])
 
 
-@API.route("DELETE", "/api/keys/{key_id}", role=Role.ADMIN, writes="key.revoke")
+@API.route("DELETE", "/api/keys/{key_id}", gives=None, status=204, role=Role.ADMIN, writes="key.revoke")
 def revoke_key(call: Call) -> Answer:
     access.revoke_key(call.engine, call.path["key_id"])
-    return Answer(status=204)
+    return Answer()
 
 
 def _shown(call: Call, job_id: str) -> dict[str, object]:
@@ -245,7 +249,7 @@ def _shown(call: Call, job_id: str) -> dict[str, object]:
 
 def _queued(run: Run) -> Answer:
     body = {"run_id": run.run_id, "status": "queued", "job_id": run.job_id}
-    return Answer(body, 202, target=f"{run.job_id}/{run.run_id}")
+    return Answer(body, target=f"{run.job_id}/{run.run_id}")
 
 
 def _may_name_action(call: Call, spec: Spec) -> None:

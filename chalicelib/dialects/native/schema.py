@@ -6,17 +6,44 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, create_model
 
 from chalicelib.core.access import Role
 from chalicelib.core.errors import Invalid
 from chalicelib.core.insight import midnight
 from chalicelib.core.instants import parse_instant
-from chalicelib.core.job import JobStatus, Origin, Spec, Written
-from chalicelib.core.run import FINISHED, RunStatus
+from chalicelib.core.job import JobStatus, Origin, ScheduleSpec, Spec, Written
+from chalicelib.core.run import FINISHED, RunError, RunStatus, Trigger
 from chalicelib.core.schedule import zone
 
 CALENDAR_LIMIT = timedelta(days=92)
+
+# From the API's document.
+JOB_EXAMPLE: dict[str, Any] = {
+    "id": "job_abc123",
+    "name": "Daily digest",
+    "goal": "Summarize today's activity",
+    "schedule": {"type": "cron", "expression": "0 8 * * 1-5", "timezone": "America/New_York"},
+    "status": "active",
+    "agent_id": "agent_123",
+    "next_run_at": "2026-03-03T08:00:00-05:00",
+    "last_run_at": "2026-03-02T08:00:00-05:00",
+    "run_count": 42,
+    "created_at": "2026-01-01T00:00:00Z",
+}
+CREATE_EXAMPLE: dict[str, Any] = {
+    "name": "Price alert",
+    "goal": "Check BTC price and alert if >5% change",
+    "agent_id": "agent_123",
+    "schedule": {"type": "every", "interval": 3600, "timezone": "UTC"},
+    "delivery": {"channel": "slack:#alerts", "format": "markdown"},
+    "condition": {"type": "expression", "expression": "price_change_pct > 0.05"},
+    "retry": {"max_attempts": 3, "strategy": "exponential", "base_delay": 60},
+}
+UPDATE_EXAMPLE: dict[str, Any] = {
+    "name": "Updated name",
+    "schedule": {"type": "cron", "expression": "0 10 * * *"},
+}
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
@@ -28,12 +55,24 @@ def _instant(text: str | None) -> str | None:
 
 
 class CreateJob(Spec):
-    """A job: what `Spec` has, and whether it starts paused."""
+    """A job: what people say of it, and whether it starts paused."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [CREATE_EXAMPLE]})
 
     status: Literal["active", "paused"] = "active"
 
     def spec(self) -> Spec:
         return Spec.model_construct(**{name: getattr(self, name) for name in Spec.model_fields})
+
+
+def _optional(model: type[BaseModel], name: str, example: dict[str, Any]) -> type[BaseModel]:
+    """The same fields, none of them required."""
+    config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
+    fields: dict[str, Any] = {field: (info.annotation, None) for field, info in model.model_fields.items()}
+    return create_model(name, __config__=config, **fields)
+
+
+UpdateJob = _optional(CreateJob, "UpdateJob", UPDATE_EXAMPLE)
 
 
 class PauseJob(Written):
@@ -152,3 +191,299 @@ class ParseText(Written):
     text: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     timezone: Zone = "UTC"
     now: Annotated[str | None, AfterValidator(_instant)] = None
+
+
+# -- answers
+
+
+class Shown(BaseModel):
+    """What the dialect gives: all of these fields, and no others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ErrorDetail(Shown):
+    field: str
+    issue: str
+
+
+class NativeError(Shown):
+    error: str
+    message: str
+    status: int
+    details: list[ErrorDetail] | None = None
+
+
+class JobView(Spec):
+    """A job. `next_run_at` is null unless it is active; the times of runs carry the zone's offset."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [JOB_EXAMPLE]})
+
+    id: str
+    status: JobStatus
+    status_reason: str | None
+    next_run_at: str | None
+    last_run_at: str | None
+    last_run_id: str | None
+    last_run_status: RunStatus | None
+    run_count: int
+    consecutive_failures: int
+    origin: Origin
+    owner: str
+    created_at: str
+    updated_at: str
+    schema_version: int
+
+
+class JobList(Shown):
+    """`count` is the number of jobs that match, before limit and offset."""
+
+    jobs: list[JobView]
+    count: int
+
+
+class AttemptView(Shown):
+    number: int
+    started_at: str
+    completed_at: str | None
+    error: RunError | None
+
+
+class MissedView(Shown):
+    """Many missed slots that share a row."""
+
+    from_: Annotated[str, Field(alias="from")]
+    until: str
+    count: int
+
+
+class RunView(Shown):
+    """A run. `reason` says why it is as it is, where that is not self-evident."""
+
+    id: str
+    job_id: str
+    status: RunStatus
+    reason: str | None
+    trigger: Trigger
+    scheduled_for: str
+    started_at: str | None
+    completed_at: str | None
+    not_before: str | None
+    lateness_ms: int | None
+    attempts: list[AttemptView]
+    input: Any
+    output: Any
+    truncated: bool
+    error: RunError | None
+    delivery: dict[str, str] | None
+    rerun_of: str | None
+    triggered_by: str | None
+    dry_run: bool
+    missed: MissedView | None
+    schema_version: int
+
+
+class RunList(Shown):
+    """`count` is the number of runs in this answer."""
+
+    runs: list[RunView]
+    count: int
+
+
+class RecentRuns(RunList):
+    next_cursor: str | None
+
+
+class Queued(Shown):
+    run_id: str
+    status: Literal["queued"]
+    job_id: str
+
+
+class StatusView(Shown):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "running": True,
+                    "tick_interval_seconds": 30,
+                    "next_tick_at": "2026-03-02T14:00:30Z",
+                    "jobs_checked_last_tick": 10,
+                }
+            ]
+        }
+    )
+
+    running: bool
+    paused: bool
+    tick_interval_seconds: float
+    lookahead_seconds: float
+    next_tick_at: str
+    last_tick_at: str | None
+    last_tick_lateness_ms: int | None
+    jobs_checked_last_tick: int
+    queue_depth: int
+    dead_letters: int
+
+
+class UnderstoodView(Shown):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "schedule": {
+                        "type": "cron",
+                        "expression": "0 9 * * 1-5",
+                        "timezone": "America/Los_Angeles",
+                    },
+                    "human_readable": "At 09:00 AM, Monday through Friday, Pacific Time",
+                    "confidence": 0.95,
+                    "parse_method": "regex",
+                    "assumptions": [],
+                }
+            ]
+        }
+    )
+
+    schedule: ScheduleSpec
+    human_readable: str
+    confidence: float
+    parse_method: Literal["regex", "llm"]
+    assumptions: list[str]
+
+
+class ValidationView(Shown):
+    """Of a bad value: `valid` false, `error`, and no runs."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "valid": True,
+                    "next_runs": [
+                        "2026-03-03T09:00:00-05:00",
+                        "2026-03-04T09:00:00-05:00",
+                        "2026-03-05T09:00:00-05:00",
+                    ],
+                    "human_readable": "At 09:00 AM, Monday through Friday, Eastern Time",
+                    "warnings": [],
+                }
+            ]
+        }
+    )
+
+    valid: bool
+    next_runs: list[str]
+    error: str | None = None
+    human_readable: str | None = None
+    warnings: list[str] | None = None
+
+
+class StatisticsView(Shown):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "total_jobs": 12,
+                    "active_jobs": 10,
+                    "total_runs_today": 45,
+                    "success_rate": 0.97,
+                    "avg_duration_seconds": 38,
+                    "jobs_by_status": {"active": 10, "paused": 2},
+                }
+            ]
+        }
+    )
+
+    total_jobs: int
+    active_jobs: int
+    total_runs_today: int
+    success_rate: float | None
+    avg_duration_seconds: float | None
+    jobs_by_status: dict[JobStatus, int]
+
+
+class SpreadView(Shown):
+    average: float | None
+    p50: int | None
+    p95: int | None
+
+
+class JobStatisticsView(Shown):
+    """Of the newest thousand runs of thirty days."""
+
+    job_id: str
+    runs_by_status: dict[RunStatus, int]
+    success_rate: float | None
+    duration_ms: SpreadView
+    lateness_ms: SpreadView
+    last_failure: RunView | None
+
+
+class HeatmapView(Shown):
+    """24 rows, one an hour, of 7 columns, one a weekday from Monday."""
+
+    heatmap: list[list[int]]
+    rows: str
+    columns: str
+    timezone: str
+    total: int
+
+
+class SuggestionView(Shown):
+    time: str
+    days: str
+    reason: str
+
+
+class SuggestionList(Shown):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "suggestions": [
+                        {"time": "08:55", "days": "Mon-Fri", "reason": "5 min before typical start"},
+                        {"time": "17:30", "days": "Mon-Fri", "reason": "end of typical work day"},
+                    ]
+                }
+            ]
+        }
+    )
+
+    suggestions: list[SuggestionView]
+
+
+class EventView(Shown):
+    job_id: str
+    name: str
+    start: str
+    end: str
+    kind: Literal["scheduled", "run"]
+    status: str
+
+
+class CalendarView(Shown):
+    events: list[EventView]
+    truncated: bool
+
+
+class SessionView(Shown):
+    expires_at: str
+
+
+class KeyView(Shown):
+    id: str
+    name: str
+    role: Role
+    created_at: str
+
+
+class NewKey(KeyView):
+    """`key` is in this answer, and nowhere else."""
+
+    key: str
+
+
+class KeyList(Shown):
+    keys: list[KeyView]
+    count: int
