@@ -27,7 +27,10 @@ http.mount(app, APIS, http.Host(composition.engine, composition.anonymous_role))
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def tick(event: CloudWatchEvent) -> dict[str, int]:
     """Sends what is due to the queue. The first one after a deployment registers the built-in jobs."""
-    composition.register_builtins(composition.engine())
+    try:
+        composition.register_builtins(composition.engine())
+    except Exception:
+        app.log.exception("the built-in jobs are not registered; the tick goes on")
     scheduled_for = datetime.fromisoformat(event.time)
     return {"jobs": run_tick(composition.engine(), datetime.now(UTC), scheduled_for)}
 

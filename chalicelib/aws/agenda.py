@@ -21,7 +21,7 @@ class Agenda:
     def due(self, horizon: datetime) -> Iterator[list[Segment]]:
         """The segments of all minutes before `horizon`, oldest first, in steps. Strongly consistent."""
         terms = Table.query_terms(
-            "shard = :shard AND minute_name < :horizon",
+            "#shard = :shard AND minute_name < :horizon",
             {":shard": _SHARD, ":horizon": minute_prefix(horizon)},
         )
         for page, _ in self._table.pages(**terms, ConsistentRead=True, Limit=_STEP):
@@ -30,7 +30,7 @@ class Agenda:
 
     def entries(self) -> Iterator[tuple[datetime, Entry]]:
         """All there is, by time. For the sweep; nothing on the way of a run reads it."""
-        rows = self._table.query("shard = :shard", {":shard": _SHARD}, ConsistentRead=True)
+        rows = self._table.query("#shard = :shard", {":shard": _SHARD}, ConsistentRead=True)
         for segment in map(_segment, rows):
             for entry in segment.entries:
                 yield segment.minute, entry

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
+
+from pydantic import ValidationError
 
 from chalicelib.aws.dynamo import ConditionFailed, Item, Table, transact
 from chalicelib.core.errors import Conflict
@@ -16,6 +19,10 @@ from chalicelib.core.run import Message, Run, RunStatus
 
 _RECENT = 16  # settled runs that a state remembers; it is cut back when it has twice as many
 _INDEX = "by_creation"
+_FREE = "(attribute_not_exists(lock_run) OR lock_until < :now)"
+
+
+log = logging.getLogger(__name__)
 
 
 class Changed(Conflict):
@@ -53,10 +60,12 @@ class Jobs:
             raise Changed(job.job_id) from None
 
     def delete(self, job_id: str) -> bool:
-        """Deletes both parts; false if there was no definition."""
-        old = self._table.delete(_definition_key(job_id))
-        self._table.delete(_state_key(job_id))
-        return old is not None
+        """Deletes the definition; false if there was none."""
+        return self._table.delete(_definition_key(job_id)) is not None
+
+    def delete_state(self, job_id: str) -> State:
+        """Deletes what is left of a job whose definition is gone; as it was."""
+        return _state(self._table.delete(_state_key(job_id)) or {"job_id": job_id})
 
     def get(self, job_id: str) -> tuple[Job, State] | None:
         rows = {
@@ -67,19 +76,21 @@ class Jobs:
             return None
         return _job(rows["definition"]), _state(rows.get("state", {"job_id": job_id}))
 
-    def definitions(self, job_ids: Iterable[str], *, consistent: bool) -> dict[str, Job]:
+    def definitions(self, job_ids: Iterable[str], *, consistent: bool) -> dict[str, Job | None]:
+        """Those that exist; None for one that is there and cannot be read."""
         keys = [_definition_key(job_id) for job_id in dict.fromkeys(job_ids)]
-        return {row["job_id"]: _job(row) for row in self._table.get_batch(keys, consistent=consistent)}
+        return {row["job_id"]: _read(row) for row in self._table.get_batch(keys, consistent=consistent)}
 
     def with_states(self, job_ids: Iterable[str]) -> list[tuple[Job, State]]:
-        """Those that exist, in the order given."""
+        """Those that exist and can be read, in the order given."""
         ids = list(job_ids)
         keys = [key for job_id in ids for key in (_definition_key(job_id), _state_key(job_id))]
         rows = {(row["job_id"], row["part"]): row for row in self._table.get_batch(keys, consistent=True)}
+        found = [
+            (_read(rows[job_id, "definition"]), job_id) for job_id in ids if (job_id, "definition") in rows
+        ]
         return [
-            (_job(rows[job_id, "definition"]), _state(rows.get((job_id, "state"), {"job_id": job_id})))
-            for job_id in ids
-            if (job_id, "definition") in rows
+            (job, _state(rows.get((job_id, "state"), {"job_id": job_id}))) for job, job_id in found if job
         ]
 
     def ids(self, filters: Mapping[str, str], page: int = 1000) -> Iterator[str]:
@@ -114,13 +125,30 @@ class Jobs:
     # -- state
 
     def lock(self, job_id: str, run_id: str, until: datetime, now: datetime) -> State | None:
-        """Takes or renews the overlap lock; the state as it stands if another run holds it."""
+        """Takes or renews the overlap lock; the state as it stands if the run may not have it.
+
+        A lock that is free or has expired is for the run that waits, if one does.
+        """
+        values = {":run": run_id, ":until": iso(until), ":now": iso(now)}
+        take = "SET lock_run = :run, lock_until = :until"
         try:
             self._table.update(
                 _state_key(job_id),
-                "SET lock_run = :run, lock_until = :until",
-                "attribute_not_exists(lock_run) OR lock_run = :run OR lock_until < :now",
-                {":run": run_id, ":until": iso(until), ":now": iso(now)},
+                take,
+                f"lock_run = :run OR ({_FREE} AND attribute_not_exists(waiter))",
+                values,
+            )
+        except ConditionFailed as lost:
+            if lost.item.get("waiter") != run_id:
+                return _state(lost.item)
+        else:
+            return None
+        try:
+            self._table.update(
+                _state_key(job_id),
+                f"{take} REMOVE waiter, waiter_message",
+                f"{_FREE} AND waiter = :run",
+                values,
             )
         except ConditionFailed as lost:
             return _state(lost.item)
@@ -132,32 +160,34 @@ class Jobs:
             self._table.update(
                 _state_key(message.job_id),
                 "SET waiter = :run, waiter_message = :message",
-                "lock_until >= :now AND (attribute_not_exists(waiter) OR waiter = :run)",
+                "lock_until >= :now AND lock_run <> :run AND (attribute_not_exists(waiter) OR waiter = :run)",
                 {":run": message.run_id, ":message": message.encode(), ":now": iso(now)},
             )
         except ConditionFailed as lost:
             return _state(lost.item or {"job_id": message.job_id})
         return None
 
-    def settle(self, run: Run, *, locks: bool, until: datetime) -> tuple[State, Message | None]:
-        """Counts a finished run once, and releases its lock: to the run that waits, if any, until `until`.
+    def settle(self, run: Run, *, holds_lock: bool, is_news: bool) -> tuple[State, bool]:
+        """Counts a finished run once, and releases its lock or its place as the waiter.
 
-        `locks` is only a guess at whether the run holds the lock: a wrong one costs a request.
-        Gives the state after it, and the message of the run that now holds the lock by its grace:
-        to be sent, also where the run had been settled before (whoever did may have died before that).
+        Gives the state after it, and whether the run was counted now. `holds_lock` is only a guess: a
+        wrong one costs a request. A run that is not news, but was found finished, may have been
+        settled long ago: the state is read first, and what is older than all it remembers was.
         """
-        known: Item = {"lock_run": run.run_id} if locks else {}
+        known: Item = {"lock_run": run.run_id} if holds_lock else {}
+        if not is_news:
+            known = self._table.get(_state_key(run.job_id)) or {}
         while True:
-            if known.get("lock_run") != run.run_id and run.run_id in known.get("recent", ()):
-                return _state(known), _handed(known)
-            change, condition, values = _settlement(run, known, until)
+            if known.get("lock_run") != run.run_id and _is_counted(run, known.get("recent", ())):
+                return _state({"job_id": run.job_id, **known}), False
+            change, condition, values = _settlement(run, known)
             try:
                 row = self._table.update(_state_key(run.job_id), change, condition, values)
             except ConditionFailed as lost:
                 known = lost.item
                 continue
             self._forget_old(row)
-            return _state(row), _handed(row) if known.get("waiter") else None
+            return _state(row), True
 
     def count_missed(self, job_id: str, count: int) -> None:
         self._table.update(_state_key(job_id), "ADD missed :count", values={":count": count})
@@ -179,35 +209,12 @@ class Jobs:
             )
 
 
-def _settlement(run: Run, known: Item, until: datetime) -> tuple[str, str, Item]:
+def _settlement(run: Run, known: Item) -> tuple[str, str, Item]:
     """The update that settles `run` over a state that is `known`, its condition and values."""
-    is_counted = run.run_id in known.get("recent", ())
-    sets, adds, values = ([], [], {}) if is_counted else _counting(run)
-    removes: list[str] = []
-    condition = "NOT contains(recent, :run)"
-    if known.get("lock_run") != run.run_id:
-        condition += " AND (attribute_not_exists(lock_run) OR lock_run <> :run)"
-    else:
-        # A run that was cancelled as it waited for the lock was counted before it was handed the lock.
-        condition = "lock_run = :run" if is_counted else f"lock_run = :run AND {condition}"
-        if "waiter" in known:
-            condition += " AND waiter = :waiter"
-            sets.append("lock_run = :waiter, lock_until = :until")
-            removes.append("waiter")
-            values |= {":waiter": known["waiter"], ":until": iso(until)}
-        else:
-            condition += " AND attribute_not_exists(waiter)"
-            removes.append("lock_run, lock_until")
-    clauses = {"SET": sets, "ADD": adds, "REMOVE": removes}
-    change = " ".join(f"{verb} {', '.join(terms)}" for verb, terms in clauses.items() if terms)
-    return change, condition, values | {":run": run.run_id}
-
-
-def _counting(run: Run) -> tuple[list[str], list[str], Item]:
-    """What an update sets and adds for a run that is counted, and the values."""
     sets = ["recent = list_append(if_not_exists(recent, :none), :me)"]
     adds = [f"#{run.status} :one"]
-    values: Item = {":none": [], ":me": [run.run_id], ":one": 1}
+    removes: list[str] = []
+    values: Item = {":none": [], ":me": [_mark(run)], ":mark": _mark(run), ":one": 1, ":run": run.run_id}
     if run.started_at and run.completed_at:
         last = LastRun(
             run_id=run.run_id, status=run.status, started_at=run.started_at, completed_at=run.completed_at
@@ -220,15 +227,28 @@ def _counting(run: Run) -> tuple[list[str], list[str], Item]:
         values[":zero"] = 0
     elif run.status is RunStatus.FAILED:
         adds.append("consecutive_failures :one")
-    return sets, adds, values
+    conditions = ["NOT contains(recent, :mark)"]
+    for role, also in (("lock_run", "lock_until"), ("waiter", "waiter_message")):
+        if known.get(role) == run.run_id:
+            conditions.append(f"{role} = :run")
+            removes += [role, also]
+        else:
+            conditions.append(f"(attribute_not_exists({role}) OR {role} <> :run)")
+    change = f"SET {', '.join(sets)} ADD {', '.join(adds)}"
+    if removes:
+        change += f" REMOVE {', '.join(removes)}"
+    return change, " AND ".join(conditions), values
 
 
-def _handed(row: Item) -> Message | None:
-    """The message of the run that the lock was handed to, while it holds it."""
-    if "waiter_message" not in row:
-        return None
-    message = Message.decode(row["waiter_message"])
-    return message if row.get("lock_run") == message.run_id else None
+def _mark(run: Run) -> str:
+    """A settled run as the state remembers it: by the time of its end, so that the oldest is known."""
+    return f"{iso(run.completed_at or run.created_at)}#{run.run_id}"
+
+
+def _is_counted(run: Run, recent: Sequence[str]) -> bool:
+    """Whether the run is among those remembered, or older than all of a full list."""
+    mark = _mark(run)
+    return mark in recent or (len(recent) >= _RECENT and mark < min(recent))
 
 
 def _definition_key(job_id: str) -> Item:
@@ -260,6 +280,15 @@ def _job(row: Item) -> Job:
     return Job.model_validate_json(row["document"])
 
 
+def _read(row: Item) -> Job | None:
+    """The job; None if a release or the zone data no longer takes what one before it wrote."""
+    try:
+        return _job(row)
+    except ValidationError as error:
+        log.error("the definition of %s cannot be read: %s", row["job_id"], error)
+        return None
+
+
 def _state(row: Item) -> State:
     last = row.get("last_run")
     return State(
@@ -270,5 +299,5 @@ def _state(row: Item) -> State:
         last_run=LastRun.model_validate_json(last) if last else None,
         lock_run=row.get("lock_run"),
         lock_until=row.get("lock_until"),
-        waiter=row.get("waiter"),
+        waiter=Message.decode(row["waiter_message"]) if "waiter_message" in row else None,
     )

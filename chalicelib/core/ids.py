@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime
 
 _BASE32 = "abcdefghijkmnpqrstuvwxyz23456789"  # neither l and 1 nor o and 0: ids are read aloud and retyped
+
+
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+
+
+def is_id(text: str) -> bool:
+    """Whether the text can be the id of a job or a run; what cannot is not looked for."""
+    return _ID.fullmatch(text) is not None
 
 
 def random_id(length: int) -> str:

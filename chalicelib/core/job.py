@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,10 +23,12 @@ from pydantic import (
 from chalicelib.core import schedule as schedules
 from chalicelib.core.action import Action
 from chalicelib.core.errors import Invalid
-from chalicelib.core.instants import exact_iso, from_millis, parse_instant
+from chalicelib.core.instants import exact_iso, from_millis, millis, parse_instant
+from chalicelib.core.run import Message
 from chalicelib.core.schedule import Dst, Fold, Gap, Schedule
 
 NO_RULE = Dst()  # the expression's own
+_EARLIER = 16  # revisions that a job remembers: more than are made while a message waits
 ATTEMPT_LIMIT = 840  # seconds: a Lambda lives for 15 minutes, and needs some to say how it went
 
 
@@ -95,9 +98,19 @@ def _whole(value: Any) -> Any:
     return int(value) if abs(value) < 1e15 and value == int(value) else value
 
 
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("give one line of printable characters")
+    return text
+
+
 Whole = Annotated[int, BeforeValidator(_whole)]
 Seconds = Annotated[int | float, BeforeValidator(_whole), Field(ge=0, le=86_400)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(_one_line),
+]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
@@ -208,6 +221,12 @@ class Spec(Written):
     def _the_end_lies_after_the_start(self) -> Self:
         if self.start and self.end and self.end < self.start:
             raise Invalid.one("end_at", f"lies before start_at ({self.start_at})")
+        if isinstance(self.schedule, AtSpec):
+            only = parse_instant(self.schedule.datetime)
+            if self.start and only < self.start:
+                raise Invalid.one("start_at", f"lies after the job's only time ({self.schedule.datetime})")
+            if self.end and only > self.end:
+                raise Invalid.one("end_at", f"lies before the job's only time ({self.schedule.datetime})")
         return self
 
     @property
@@ -222,14 +241,16 @@ class Spec(Written):
 class Job(BaseModel):
     """A definition: the `definition` part of a job's two rows.
 
-    `revision` is the instant (ms) from which the present schedule holds; `version` counts every
-    write, and each is conditional on the one before. `anchor` is where an interval's grid begins.
+    `revision` is the instant (ms) from which the present schedule holds, `earlier` those of the
+    ones before it; `version` counts every write, and each is conditional on the one before.
+    `anchor` is where an interval's grid begins.
     """
 
     model_config = ConfigDict(frozen=True)
 
     job_id: str
     revision: int
+    earlier: tuple[int, ...] = ()
     version: int
     spec: Spec
     status: JobStatus
@@ -246,6 +267,15 @@ class Job(BaseModel):
         spec = self.spec
         dst = Dst(spec.dst.gap, spec.dst.overlap)
         return parsed(spec.schedule, self.anchor, dst, spec.start, spec.end, seed=self.job_id)
+
+    def rescheduled(self, now: datetime) -> dict[str, Any]:
+        """The fields of a change after which another schedule, or none, holds from `now` on."""
+        revision = max(millis(now), self.revision + 1)
+        return {"revision": revision, "earlier": (*self.earlier, self.revision)[-_EARLIER:]}
+
+    def held_until(self, revision: int) -> int | None:
+        """When (ms) the schedule of `revision` ceased to hold; None if it still does."""
+        return min((later for later in (*self.earlier, self.revision) if later > revision), default=None)
 
     def next_slot(self, after: datetime) -> datetime | None:
         """The first slot after `after` that the present revision holds for."""
@@ -285,7 +315,7 @@ class State(BaseModel):
     last_run: LastRun | None = None
     lock_run: str | None = None
     lock_until: datetime | None = None
-    waiter: str | None = None
+    waiter: Message | None = None  # of the run that is to have the lock next
 
 
 def parsed(

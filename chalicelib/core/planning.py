@@ -118,7 +118,8 @@ def refusal(job: Job, revision: int, slot: datetime) -> str | None:
     before that change.
     """
 
-    if revision < job.revision and slot > from_millis(job.revision):
+    until = job.held_until(revision)
+    if until is not None and slot > from_millis(until):
         return "paused" if job.status in (JobStatus.PAUSED, JobStatus.FAILED) else "rescheduled"
     return None
 

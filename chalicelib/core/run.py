@@ -60,7 +60,7 @@ class RunError(BaseModel):
 
     @classmethod
     def of(cls, error: ActionError) -> Self:
-        return cls(type=error.kind, message=str(error)[:1000], permanent=error.permanent)
+        return cls(type=error.kind, message=str(error)[:500], permanent=error.permanent)
 
 
 class AttemptRecord(BaseModel):
@@ -126,7 +126,7 @@ class Message:
 
     `due` is the instant at which it is to start: the slot and its jitter, or later where a policy
     said so. `dispatch` counts the messages that were sent for the run, so that an older one can be
-    told from the newer. `needs_row`: the run's input is in its row, which is written after this is sent.
+    told from the newer.
     """
 
     job_id: str
@@ -136,7 +136,11 @@ class Message:
     due: datetime
     trigger: Trigger = Trigger.SCHEDULE
     dispatch: int = 1
-    needs_row: bool = False
+
+    @property
+    def needs_row(self) -> bool:
+        """The row of a run that somebody asked for says who, and with what; it is written by whoever asks."""
+        return self.trigger is not Trigger.SCHEDULE
 
     def encode(self) -> str:
         return json.dumps(
@@ -156,9 +160,8 @@ class Message:
                 due=_instant(fields, "due"),
                 trigger=Trigger(fields["trigger"]),
                 dispatch=int(fields["dispatch"]),
-                needs_row=fields["needs_row"] is True,
             )
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise Invalid.one("message", f"is no run message ({type(error).__name__}: {error})") from None
 
     def again(self, due: datetime) -> Message:

@@ -6,7 +6,6 @@ and gives an `Answer`; what it raises of the error tree is rendered by its diale
 
 from __future__ import annotations
 
-import http.cookies
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -242,16 +241,17 @@ def _answer(route: Route, host: Host, request: Request, path: Mapping[str, str])
 
 def credentials(request: Request) -> Credentials:
     """What the request shows of a key or a session."""
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    key = token.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key")
-    if kind and kind.lower() != "bearer":
-        key = f"{kind} is no scheme of ours"  # bad credentials are not none
-    try:
-        cookies = http.cookies.SimpleCookie(request.headers.get("cookie", ""))
-    except http.cookies.CookieError:
-        cookies = http.cookies.SimpleCookie()
-    session = cookies.get(SESSION_COOKIE)
-    return Credentials(key or None, session.value if session else None)
+    authorization = request.headers.get("authorization")
+    key = request.headers.get("x-api-key") if authorization is None else _bearer(authorization)
+    cookies = (part.strip().partition("=") for part in request.headers.get("cookie", "").split(";"))
+    session = next((value for name, _, value in cookies if name == SESSION_COOKIE), None)
+    return Credentials(key, session)
+
+
+def _bearer(authorization: str) -> str:
+    """The token; empty, and so no good, where the scheme is another."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:

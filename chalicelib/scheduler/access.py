@@ -53,9 +53,9 @@ def open_session(engine: Engine, key: str, now: datetime) -> tuple[str, datetime
 
 def authenticate(engine: Engine, shown: Credentials, anonymous: Role | None, now: datetime) -> Principal:
     """Who it is. Bad credentials are refused even where none would do. Raises Unauthorized."""
-    if shown.key:
+    if shown.key is not None:
         return _of_key(engine, _hash(shown.key), "the API key is unknown or revoked")
-    if shown.session:
+    if shown.session is not None:
         session = engine.records.get("auth_session", _hash(shown.session))
         if session is None or session["expires_at"] <= now.timestamp():
             raise Unauthorized("the session has expired; open another with POST /api/auth/session")

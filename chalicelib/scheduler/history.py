@@ -6,7 +6,6 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
-from itertools import islice
 
 from chalicelib.core.errors import Invalid
 from chalicelib.core.ids import random_id
@@ -18,15 +17,14 @@ from chalicelib.scheduler.engine import Engine
 
 _PER_RECORD = 500  # runs: some 40 KB
 REACH = timedelta(days=30)  # how far back a list without `since` looks
+LONGEST_REACH = timedelta(days=400)  # and how far any does
 
 Place = tuple[str, str, int]  # day, record key, index in the record: where a page ends
 Entry = tuple[str, str, str, str]  # job_id, run_id, status, completed_at
 
 
 def log_runs(engine: Engine, runs: Sequence[Run], now: datetime, settings: Settings) -> None:
-    """Adds finished runs to the log and to the counters."""
-    for tally in tallies(runs):
-        engine.counters.add(tally)
+    """Adds finished runs to the log. One that is in it twice is listed once."""
     for start in range(0, len(runs), _PER_RECORD):
         entries = [
             (run.job_id, run.run_id, run.status.value, iso(run.completed_at or now))
@@ -34,6 +32,12 @@ def log_runs(engine: Engine, runs: Sequence[Run], now: datetime, settings: Setti
         ]
         key = f"{iso(now)}#{random_id(6)}"
         engine.records.put(_kind(now.date()), key, {"runs": entries}, settings.run_expiry(now))
+
+
+def count_runs(engine: Engine, runs: Sequence[Run]) -> None:
+    """Adds finished runs to the counters."""
+    for tally in tallies(runs):
+        engine.counters.add(tally)
 
 
 def recent_runs(
@@ -46,7 +50,7 @@ def recent_runs(
     cursor: str | None,
 ) -> tuple[list[Run], str | None]:
     """The latest finished runs of all jobs, newest first, and the cursor of the next page if there is one."""
-    since = since or now - REACH
+    since = max(since or now - REACH, now - LONGEST_REACH)
     found: list[tuple[Place, Entry]] = []
     seen: set[tuple[str, str]] = set()
     for place, entry in _entries(engine, now, since, _place(cursor)):
@@ -93,8 +97,8 @@ def _within(day: date, key: str, entries: Sequence[Sequence[str]]) -> Iterator[t
 
 
 def _days(today: date, last: date, after: Place | None) -> Iterable[date]:
-    begin = date.fromisoformat(after[0]) if after else today
-    return islice((begin - timedelta(days=i) for i in range(10_000)), max(0, (begin - last).days + 1))
+    begin = min(date.fromisoformat(after[0]), today) if after else today
+    return (begin - timedelta(days=i) for i in range((begin - last).days + 1))
 
 
 def _kind(day: date) -> str:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib.core.agenda import Slots
-from chalicelib.core.errors import Conflict, Invalid, NotFound
-from chalicelib.core.ids import new_job_id
+from chalicelib.core.errors import Conflict, Invalid, NotFound, TooLarge
+from chalicelib.core.ids import is_id, new_job_id
 from chalicelib.core.instants import floor_minute, millis
 from chalicelib.core.job import AtSpec, Job, JobStatus, Origin, Spec, State
 from chalicelib.scheduler.engine import Engine
+from chalicelib.scheduler.settle import forget
 from chalicelib.scheduler.tick import handle_at_once
 
 IDEMPOTENCY_KEPT = timedelta(days=1)
+STORED_LIMIT = 350_000  # bytes: an item of DynamoDB has 400 KB, and it holds more than this
 _TRIES = 5  # of a change that others come in between of
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def create(engine: Engine, spec: Spec, creation: Creation, now: datetime) -> Job
 
 def _create_once(engine: Engine, job: Job, owner: str, request_key: str, now: datetime) -> Job:
     key = hashlib.sha256(f"{owner}\n{request_key}".encode()).hexdigest()
-    asked = hashlib.sha256(job.spec.model_dump_json().encode()).hexdigest()
+    asked = hashlib.sha256(f"{job.status}\n{job.spec.model_dump_json()}".encode()).hexdigest()
     first = engine.records.get("idempotency", key)
     if first is None:
         expires_at = int((now + IDEMPOTENCY_KEPT).timestamp())
@@ -72,11 +78,14 @@ def _create_once(engine: Engine, job: Job, owner: str, request_key: str, now: da
                 raise
     if first["asked"] != asked:
         raise Conflict("this Idempotency-Key was used for another job")
-    return get(engine, first["job_id"])[0]
+    made = engine.jobs.get(first["job_id"])
+    if made is None:
+        raise Conflict(f"this Idempotency-Key made job {first['job_id']}, which has been deleted")
+    return made[0]
 
 
 def get(engine: Engine, job_id: str) -> tuple[Job, State]:
-    found = engine.jobs.get(job_id)
+    found = engine.jobs.get(job_id) if is_id(job_id) else None
     if found is None:
         raise NotFound("job", job_id)
     return found
@@ -99,8 +108,10 @@ def update(
         spec, status = change(job)
         after = _after(job, now, spec=spec, anchor=_anchor(job, spec, now))
         if _when(spec) != _when(job.spec):
-            revived = JobStatus.ACTIVE if job.status is JobStatus.COMPLETED else job.status
-            after = _rescheduled(after, revived, None, now)
+            if job.status is JobStatus.COMPLETED:
+                after = _rescheduled(after, JobStatus.ACTIVE, None, now)
+            else:
+                after = _rescheduled(after, job.status, job.status_reason, now)
             _require_slot(after, now)
         if status is not job.status and status in (JobStatus.ACTIVE, JobStatus.PAUSED):
             after = _resumed(after, now) if status is JobStatus.ACTIVE else _paused(after, None, now)
@@ -120,9 +131,10 @@ def resume(engine: Engine, job_id: str, now: datetime) -> tuple[Job, State]:
 
 
 def delete(engine: Engine, job_id: str) -> None:
-    """Its runs in the queue will not start."""
-    if not engine.jobs.delete(job_id):
+    """Its runs in the queue will not start; one that waited for another is sent to find that out."""
+    if not (is_id(job_id) and engine.jobs.delete(job_id)):
         raise NotFound("job", job_id)
+    forget(engine, job_id, engine.now())
 
 
 def _change(
@@ -147,6 +159,8 @@ def _change(
 
 def _write(engine: Engine, job: Job, before: Job | None, now: datetime, *also: dict[str, object]) -> None:
     """The definition, and its agenda entry where its schedule is new; what is due soon is sent at once."""
+    if len(job.model_dump_json().encode()) > STORED_LIMIT:
+        raise TooLarge(STORED_LIMIT)
     is_new = before is None or job.revision != before.revision
     first = job.next_slot(now) if is_new and job.status is JobStatus.ACTIVE else None
     if first is None:
@@ -155,7 +169,10 @@ def _write(engine: Engine, job: Job, before: Job | None, now: datetime, *also: d
     minute = floor_minute(first)
     entry = engine.agenda.filing(minute, Slots(job.job_id, job.revision))
     engine.jobs.write(job, before, entry, *also)
-    handle_at_once(engine, job, minute, now)
+    try:
+        handle_at_once(engine, job, minute, now)
+    except Exception:
+        log.exception("job %s is written; what of it is due now is left to the next tick", job.job_id)
 
 
 def _after(job: Job, now: datetime, **changes: object) -> Job:
@@ -164,8 +181,7 @@ def _after(job: Job, now: datetime, **changes: object) -> Job:
 
 def _rescheduled(job: Job, status: JobStatus, reason: str | None, now: datetime) -> Job:
     """From now on another schedule holds, or none."""
-    revision = max(millis(now), job.revision + 1)
-    return job.model_copy(update={"revision": revision, "status": status, "status_reason": reason})
+    return job.model_copy(update={**job.rescheduled(now), "status": status, "status_reason": reason})
 
 
 def _paused(job: Job, reason: str | None, now: datetime) -> Job:

@@ -11,7 +11,7 @@ from chalicelib.core.planning import MISSED_ROWS, MissedRange, Plan
 from chalicelib.core.run import Run, RunStatus, Trigger
 from chalicelib.core.settings import Settings
 from chalicelib.scheduler.engine import Engine
-from chalicelib.scheduler.history import log_runs
+from chalicelib.scheduler.history import count_runs, log_runs
 
 _REASONS = {
     Misfire.SKIP: "misfire policy skip",
@@ -39,6 +39,7 @@ def record_missed(engine: Engine, job: Job, plan: Plan, now: datetime, settings:
     added += _add_all(engine, rows)
     if added:
         engine.jobs.count_missed(job.job_id, sum(row.missed_count or 1 for row in added))
+        count_runs(engine, added)
         log_runs(engine, added, now, settings)
 
 

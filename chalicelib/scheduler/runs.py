@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib.core.action import Json
-from chalicelib.core.errors import Conflict, Invalid, NotFound
-from chalicelib.core.ids import manual_run_id
+from chalicelib.core.errors import Conflict, Invalid, NotFound, TooLarge
+from chalicelib.core.ids import is_id, manual_run_id
 from chalicelib.core.instants import from_iso, iso
 from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.scheduler.engine import Engine
-from chalicelib.scheduler.history import log_runs
-from chalicelib.scheduler.jobs import IDEMPOTENCY_KEPT, get
+from chalicelib.scheduler.history import count_runs, log_runs
+from chalicelib.scheduler.jobs import IDEMPOTENCY_KEPT, STORED_LIMIT, get
 from chalicelib.scheduler.settle import settle
 
 _DEAD_LETTERS_KEPT = timedelta(days=30)
@@ -51,10 +52,20 @@ def trigger(engine: Engine, job_id: str, asked: Asked, now: datetime) -> Run:
         triggered_by=asked.by,
         dry_run=asked.dry_run,
     )
+    _check_size(run)
     if asked.request_key:
-        run = _first_asked(engine, run, asked.request_key)
+        first = _first_asked(engine, run, asked.request_key)
+        if first is not run and (there := engine.runs.get(job_id, first.run_id)):
+            return there
+        run = first
     _queue(engine, run, now)
     return run
+
+
+def _check_size(run: Run) -> None:
+    """The input is kept in the row, which has room for 400 KB. Raises TooLarge."""
+    if run.input is not None and len(json.dumps(run.input, ensure_ascii=False).encode()) > STORED_LIMIT:
+        raise TooLarge(STORED_LIMIT)
 
 
 def _queue(engine: Engine, run: Run, now: datetime) -> None:
@@ -70,7 +81,6 @@ def _queue(engine: Engine, run: Run, now: datetime) -> None:
         run.scheduled_for,
         run.scheduled_for,
         run.trigger,
-        needs_row=run.input is not None or run.dry_run,
     )
     if engine.queue.send([message], now):
         raise RuntimeError("SQS refused the message of the run")
@@ -78,19 +88,23 @@ def _queue(engine: Engine, run: Run, now: datetime) -> None:
 
 
 def _first_asked(engine: Engine, run: Run, request_key: str) -> Run:
-    """The run that the first request of this key asked for."""
-    key = hashlib.sha256(f"{run.job_id}\n{run.triggered_by}\n{request_key}".encode()).hexdigest()
-    record = {"run_id": run.run_id, "at": iso(run.scheduled_for)}
+    """The run that the first request of this key asked for. Raises Conflict if it asked for another one."""
+    names = [run.job_id, run.triggered_by, run.rerun_of, request_key]
+    key = hashlib.sha256(json.dumps(names).encode()).hexdigest()
+    asked = hashlib.sha256(json.dumps([run.input, run.dry_run], sort_keys=True).encode()).hexdigest()
+    record = {"run_id": run.run_id, "at": iso(run.scheduled_for), "asked": asked}
     expires_at = int((run.created_at + IDEMPOTENCY_KEPT).timestamp())
     first = engine.records.add("idempotency", key, record, expires_at)
     if first is None:
         return run
+    if first["asked"] != asked:
+        raise Conflict("this Idempotency-Key was used with another input")
     at = from_iso(first["at"])
     return run.model_copy(update={"run_id": first["run_id"], "scheduled_for": at, "created_at": at})
 
 
 def get_run(engine: Engine, job_id: str, run_id: str) -> Run:
-    run = engine.runs.get(job_id, run_id)
+    run = engine.runs.get(job_id, run_id) if is_id(job_id) and is_id(run_id) else None
     if run is None:
         get(engine, job_id)  # says so if it is the job that is unknown
         raise NotFound("run", run_id)
@@ -121,8 +135,8 @@ def cancel(engine: Engine, job_id: str, run_id: str, by: str, now: datetime) -> 
             break
     was_running = run.status is RunStatus.RUNNING
     if not was_running:
-        job, _ = get(engine, job_id)
-        settle(engine, job, ended, now)
+        found = engine.jobs.get(job_id)
+        _settle(engine, found[0] if found else None, ended, now, is_news=True)
     log_runs(engine, [ended], now, settings)
     return ended, was_running
 
@@ -136,7 +150,7 @@ def rerun(engine: Engine, job_id: str, run_id: str, asked: Asked, now: datetime)
         raise Invalid.one(
             "run_id", f"{run_id} stands for {old.missed_count} missed slots; trigger the job instead"
         )
-    again = Asked(asked.by, old.input, run_id, asked.request_key)
+    again = replace(asked, input=old.input, rerun_of=run_id, dry_run=old.dry_run)
     return trigger(engine, job_id, again, now)
 
 
@@ -166,8 +180,10 @@ def _give_up(engine: Engine, message: Message, now: datetime) -> bool:
     run = engine.runs.get(message.job_id, message.run_id)
     if run is None and (message.needs_row or job is None):
         return True  # what asked for it was told of the failure, or the job is deleted
+    if run is not None and run.dispatch > message.dispatch:
+        return True  # a later message has it
     if run is not None and run.is_finished:
-        settle(engine, job, run, now)
+        _settle(engine, job, run, now, is_news=False)
         return True
     if run is not None and run.lease_until and run.lease_until > now:
         if engine.queue.send([message], now, at_least=run.lease_until - now):
@@ -189,8 +205,13 @@ def _fail(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_new: b
         settings.run_expiry(now),
     )
     if ended:
-        settle(engine, job, ended, now)
+        _settle(engine, job, ended, now, is_news=True)
         log_runs(engine, [ended], now, settings)
+
+
+def _settle(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news: bool) -> None:
+    if settle(engine, job, run, now, is_news=is_news):
+        count_runs(engine, [run])
 
 
 def _unstarted(message: Message, now: datetime) -> Run:

@@ -3,38 +3,58 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from chalicelib.core.errors import Conflict
-from chalicelib.core.instants import millis
 from chalicelib.core.job import AtSpec, Job, JobStatus, Overlap, State
 from chalicelib.core.run import Run, RunStatus, Trigger
 from chalicelib.scheduler.engine import Engine
 
 LEASE_MARGIN = timedelta(seconds=15)  # a lease outlives its attempt by this
-VISIBILITY_MARGIN = timedelta(
-    seconds=60
-)  # and a message's invisibility by this: timeout < lease < visibility
+VISIBILITY_MARGIN = timedelta(seconds=60)  # a message's invisibility by this: timeout < lease < visibility
 
 log = logging.getLogger(__name__)
 
 
-def settle(engine: Engine, job: Job | None, run: Run, now: datetime) -> None:
-    """Counts the run, hands the overlap lock on, and changes the job's status where the run decides it.
+def settle(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news: bool) -> bool:
+    """Counts the run, lets the run that waits go on, and changes the job's status where the run decides it.
 
-    Raises RuntimeError where SQS refuses the message of the run that waited: settle it again.
+    `is_news`: it was ended just now, not found ended. Gives whether it was counted now. Raises
+    RuntimeError where SQS refuses the message of the run that waited: settle it again.
     """
-    if job is None or run.dry_run:
-        return
+    if run.dry_run:
+        return is_news
+    if job is None:
+        forget(engine, run.job_id, now)
+        return is_news
     holds_lock = job.spec.overlap is not Overlap.ALLOW and run.started_at is not None
-    until = now + job.timeout + LEASE_MARGIN
-    state, waiting = engine.jobs.settle(run, locks=holds_lock, until=until)
-    if waiting and engine.queue.send([replace(waiting, due=now)], now):
-        raise RuntimeError("SQS refused the message of the run that waited")
+    state, counted = engine.jobs.settle(run, holds_lock=holds_lock, is_news=is_news)
+    wake(engine, state, now)
     ended = _ended(job, run, state)
     if ended:
-        change_status(engine, job, *ended, now, revision=max(millis(now), job.revision + 1))
+        change_status(engine, job, *ended, now, job.rescheduled(now))
+    return counted
+
+
+def wake(engine: Engine, state: State, now: datetime) -> None:
+    """Sends the run that waits, if the lock is free for it. Sending it twice does no harm."""
+    if state.waiter and is_free(state, now) and engine.queue.send([replace(state.waiter, due=now)], now):
+        raise RuntimeError("SQS refused the message of the run that waited")
+
+
+def is_free(state: State, now: datetime) -> bool:
+    """Whether no run holds the overlap lock, or only one whose worker was lost."""
+    return state.lock_run is None or (state.lock_until is not None and state.lock_until < now)
+
+
+def forget(engine: Engine, job_id: str, now: datetime) -> None:
+    """Removes the state of a deleted job. A run that waited is sent, to find that its job is gone."""
+    state = engine.jobs.delete_state(job_id)
+    if state.waiter and engine.queue.send([replace(state.waiter, due=now)], now):
+        raise RuntimeError("SQS refused the message of the run that waited")
 
 
 def _ended(job: Job, run: Run, state: State) -> tuple[JobStatus, str] | None:
@@ -55,11 +75,12 @@ def _ended(job: Job, run: Run, state: State) -> tuple[JobStatus, str] | None:
 
 
 def change_status(
-    engine: Engine, job: Job, status: JobStatus, reason: str, now: datetime, *, revision: int
+    engine: Engine, job: Job, status: JobStatus, reason: str, now: datetime, also: Mapping[str, Any]
 ) -> None:
     """Ends the job's schedule, unless it has another by now or is no longer active.
 
-    A change of anything else does not count: it is read, and this one made on top of it.
+    A change of anything else does not count: it is read, and this one, with the fields `also`, made
+    on top of it.
     """
     found: Job | None = job
     while found and found.status is JobStatus.ACTIVE and found.revision == job.revision:
@@ -67,8 +88,8 @@ def change_status(
             "status": status,
             "status_reason": reason,
             "version": found.version + 1,
-            "revision": revision,
             "updated_at": now,
+            **also,
         }
         try:
             engine.jobs.replace(found.model_copy(update=change), found)

@@ -44,7 +44,7 @@ def _active(engine: Engine) -> list[Job]:
         job
         for step in range(0, len(ids), _STEP)
         for job in engine.jobs.definitions(ids[step : step + _STEP], consistent=True).values()
-        if job.status is JobStatus.ACTIVE
+        if job and job.status is JobStatus.ACTIVE
     ]
 
 

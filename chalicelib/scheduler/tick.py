@@ -22,6 +22,7 @@ from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.missed import record_missed
 from chalicelib.scheduler.settle import change_status
 
+_AT_ONCE = 10  # messages to SQS
 _INSTANT = timedelta(microseconds=1)  # turns "up to and without" into "up to and with"
 
 log = logging.getLogger(__name__)
@@ -87,14 +88,17 @@ def handle(engine: Engine, segments: list[Segment], window: Window, filed: set[s
     jobs = _definitions(engine, due)
     step = _Step()
     for entry, minute in due.items():
-        _look_at(engine, step, entry, minute, jobs.get(entry.job_id), window)
+        if entry.job_id in jobs and jobs[entry.job_id] is None:
+            step.files.append((minute, entry))  # until it can be read again
+        else:
+            _look_at(engine, step, entry, minute, jobs.get(entry.job_id), window)
     for job, planned in step.missed:
         record_missed(engine, job, planned, window.now, window.settings)
-    files = [*step.files, *_send(engine, step, window.now)]
+    files = [*step.files, *_send(engine, step)]
     engine.agenda.file(files)
     filed |= {segment.name for segment in pack(files)}
     for job, reason in step.exhausted:
-        change_status(engine, job, JobStatus.COMPLETED, reason, window.now, revision=job.revision)
+        change_status(engine, job, JobStatus.COMPLETED, reason, window.now, {})
     engine.agenda.remove(segment for segment in segments if segment.name not in filed)
     return len({entry.job_id for entry in due})
 
@@ -108,7 +112,7 @@ def _merge(segments: Iterable[Segment]) -> dict[Entry, datetime]:
     return due
 
 
-def _definitions(engine: Engine, due: Iterable[Entry]) -> dict[str, Job]:
+def _definitions(engine: Engine, due: Iterable[Entry]) -> dict[str, Job | None]:
     """Definitions by id: read cheaply, and again with strong consistency where that is in doubt."""
     revisions: dict[str, int] = {}
     for entry in due:
@@ -118,7 +122,7 @@ def _definitions(engine: Engine, due: Iterable[Entry]) -> dict[str, Job]:
     doubtful = [
         job_id
         for job_id, revision in revisions.items()
-        if job_id not in jobs or jobs[job_id].revision < revision
+        if job_id not in jobs or ((job := jobs[job_id]) and job.revision < revision)
     ]
     return jobs | engine.jobs.definitions(doubtful, consistent=True) if doubtful else jobs
 
@@ -168,10 +172,13 @@ def _message(job: Job, start: Start) -> Message:
     return Message(job.job_id, slot_id(start.slot), job.revision, start.slot, start.due)
 
 
-def _send(engine: Engine, step: _Step, now: datetime) -> list[tuple[datetime, Entry]]:
+def _send(engine: Engine, step: _Step) -> list[tuple[datetime, Entry]]:
     """Sends what is to run; gives the entries of what SQS refused, under the minute of its slot."""
     if not step.sends:
         return []
     entries = dict(step.sends)
-    failed = engine.queue.send(entries, now)
+    messages = list(entries)
+    failed: list[Message] = []
+    for start in range(0, len(messages), _AT_ONCE):  # the delays are counted from when they are sent
+        failed += engine.queue.send(messages[start : start + _AT_ONCE], engine.now())
     return [(floor_minute(message.slot), entries[message]) for message in failed]

@@ -14,19 +14,20 @@ from datetime import timedelta
 from threading import Thread
 
 from chalicelib.core.errors import Invalid
-from chalicelib.core.job import Job, Overlap
+from chalicelib.core.job import Job, Overlap, State
 from chalicelib.core.planning import refusal, waited_too_long
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.core.settings import Settings
 from chalicelib.scheduler.attempts import attempt
 from chalicelib.scheduler.engine import Engine
-from chalicelib.scheduler.history import log_runs
+from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.missed import missed_run
-from chalicelib.scheduler.settle import LEASE_MARGIN, VISIBILITY_MARGIN, settle
+from chalicelib.scheduler.settle import LEASE_MARGIN, VISIBILITY_MARGIN, is_free, settle, wake
 
 _PATIENCE = timedelta(seconds=5)  # a worker sleeps this long at most for a run that is not due yet
 _PAUSED_DELAY = timedelta(seconds=60)
-_ROW_DELAY = timedelta(seconds=1)  # for the row of a manual run, which is written just after its message
+_ROW_DELAY = timedelta(seconds=1)  # for a row that is written just after the message
+_UNREADABLE_DELAY = timedelta(minutes=5)
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,10 @@ _AGAIN = Keep(timedelta())
 
 @dataclass(frozen=True)
 class Done:
-    """The message is acknowledged; `run` is the run that it ended, if it ended one."""
+    """The message is acknowledged. `run` is the run that is ended, `counted` if it was settled now."""
 
     run: Run | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Batch:
     """What the messages of one receipt share."""
 
     engine: Engine
-    jobs: dict[str, Job]
+    jobs: dict[str, Job | None]
     settings: Settings
 
 
@@ -75,13 +77,15 @@ def work(engine: Engine, received: Sequence[Received]) -> list[str]:
     jobs = engine.jobs.definitions({message.job_id for message in messages.values()}, consistent=True)
     engine.queue.hide(
         {
-            item.receipt: math.ceil((jobs[message.job_id].timeout + VISIBILITY_MARGIN).total_seconds())
+            item.receipt: math.ceil((job.timeout + VISIBILITY_MARGIN).total_seconds())
             for item, message in messages.items()
-            if message.job_id in jobs
+            if (job := jobs.get(message.job_id))
         }
     )
     verdicts = _in_threads(Batch(engine, jobs, settings), messages)
-    ended = [verdict.run for verdict in verdicts.values() if isinstance(verdict, Done) and verdict.run]
+    done = [verdict for verdict in verdicts.values() if isinstance(verdict, Done)]
+    count_runs(engine, [verdict.run for verdict in done if verdict.run and verdict.counted])
+    ended = [verdict.run for verdict in done if verdict.run]
     if ended:
         log_runs(
             engine, sorted(ended, key=lambda run: run.completed_at or run.created_at), engine.now(), settings
@@ -130,7 +134,7 @@ def _in_threads(batch: Batch, messages: dict[Received, Message]) -> dict[Receive
 def handle(batch: Batch, message: Message) -> Keep | Done:
     engine, job = batch.engine, batch.jobs.get(message.job_id)
     if job is None:
-        return _of_deleted_job(batch, message)
+        return Keep(_UNREADABLE_DELAY) if message.job_id in batch.jobs else _of_deleted_job(batch, message)
     early = message.due - engine.now()
     if early > _PATIENCE:
         return Keep(early)
@@ -151,7 +155,7 @@ def _of_deleted_job(batch: Batch, message: Message) -> Keep | Done:
     ended = engine.runs.end(
         run, RunStatus.CANCELLED, "its job was deleted", now, batch.settings.run_expiry(now)
     )
-    return Done(ended) if ended else _AGAIN
+    return Done(ended, True) if ended else _AGAIN
 
 
 def _policies(batch: Batch, job: Job, message: Message) -> Keep | Done | None:
@@ -186,10 +190,11 @@ def _lost(engine: Engine, job: Job, message: Message, run: Run) -> Keep | Done:
     """The run is not to be had: it is finished, another message's, or not ready."""
     now = engine.now()
     if run.is_finished:
-        settle(engine, job, run, now)
-        return Done()
+        return Done(run, settle(engine, job, run, now, is_news=False))
     if run.dispatch > message.dispatch:
         return Done()
+    if run.dispatch < message.dispatch:
+        return Keep(_ROW_DELAY)  # a retry's message overtook the row
     until = run.lease_until if run.status is RunStatus.RUNNING else run.not_before
     return Keep(max((until or now) - now, timedelta()) + timedelta(seconds=1))
 
@@ -199,24 +204,37 @@ def _yield_to_holder(batch: Batch, job: Job, message: Message, run: Run) -> Keep
     if job.spec.overlap is Overlap.ALLOW or run.dry_run:
         return None
     engine, now = batch.engine, batch.engine.now()
-    holder = engine.jobs.lock(job.job_id, run.run_id, now + job.timeout + LEASE_MARGIN, now)
-    if holder is None:
-        return None
-    reason = f"run {holder.lock_run} was still running"
-    expires_at = batch.settings.run_expiry(now)
-    if job.spec.overlap is Overlap.SKIP:
-        skipped = engine.runs.give_back(run, RunStatus.SKIPPED, reason, now, expires_at)
-        return _settled(batch, job, skipped)
-    waiting = engine.runs.give_back(run, RunStatus.QUEUED, f"waits for run {holder.lock_run}", now)
-    state = engine.jobs.wait(message, now) if waiting else None
-    if waiting is None or (state and (state.lock_until is None or state.lock_until < now)):
-        return _AGAIN  # the run was cancelled, or the lock became free, in between
+    state = engine.jobs.lock(job.job_id, run.run_id, now + job.timeout + LEASE_MARGIN, now)
     if state is None:
-        return Done()  # whoever holds the lock sends this run when it hands the lock on
-    skipped = engine.runs.end(
-        waiting, RunStatus.SKIPPED, f"{reason} and run {state.waiter} waited for it", now, expires_at
-    )
-    return _settled(batch, job, skipped)
+        return None
+    if state.waiter and is_free(state, now):
+        wake(engine, state, now)
+        return _skip(batch, job, run, f"run {state.waiter.run_id} waited to run before it")
+    if job.spec.overlap is Overlap.SKIP:
+        return _skip(batch, job, run, f"run {state.lock_run} was still running")
+    return _wait(batch, job, message, run, state)
+
+
+def _wait(batch: Batch, job: Job, message: Message, run: Run, state: State) -> Keep | Done:
+    """The run becomes the one that waits for the lock, if none does."""
+    engine, now = batch.engine, batch.engine.now()
+    waiting = engine.runs.give_back(run, RunStatus.QUEUED, f"waits for run {state.lock_run}", now)
+    if waiting is None:
+        return _AGAIN  # it was cancelled in between
+    now_held = engine.jobs.wait(message, now)
+    if now_held is None:
+        return Done()  # it is sent when the lock becomes free
+    if now_held.waiter is None or is_free(now_held, now):
+        return _AGAIN
+    reason = f"run {now_held.lock_run} was still running and run {now_held.waiter.run_id} waited for it"
+    expires_at = batch.settings.run_expiry(now)
+    return _settled(batch, job, engine.runs.end(waiting, RunStatus.SKIPPED, reason, now, expires_at))
+
+
+def _skip(batch: Batch, job: Job, run: Run, reason: str) -> Keep | Done:
+    now = batch.engine.now()
+    expires_at = batch.settings.run_expiry(now)
+    return _settled(batch, job, batch.engine.runs.give_back(run, RunStatus.SKIPPED, reason, now, expires_at))
 
 
 def _act(batch: Batch, job: Job, message: Message, run: Run) -> Keep | Done:
@@ -230,5 +248,4 @@ def _settled(batch: Batch, job: Job, run: Run | None) -> Keep | Done:
     """Settles the run that a write ended; where the write came too late, the message finds out why."""
     if run is None:
         return _AGAIN
-    settle(batch.engine, job, run, batch.engine.now())
-    return Done(run)
+    return Done(run, settle(batch.engine, job, run, batch.engine.now(), is_news=True))

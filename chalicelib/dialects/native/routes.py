@@ -96,9 +96,10 @@ def update_job(call: Call) -> Answer:
     changes = call.json()
 
     def change(job: Job) -> tuple[Spec, JobStatus]:
+        _may_name_action(call, job.spec)
         body = validated(CreateJob, patched(job.spec, changes))
         _may_name_action(call, body)
-        return body.spec(), JobStatus(body.status) if "status" in changes else job.status
+        return body.spec(), JobStatus(body.status) if changes.get("status") else job.status
 
     job, state = jobs.update(call.engine, call.path["id"], change, call.now)
     return Answer(job_view(job, state, call.now))
@@ -106,24 +107,28 @@ def update_job(call: Call) -> Answer:
 
 @API.route("DELETE", JOB, gives=None, status=204, role=Role.OPERATOR, writes="job.delete")
 def delete_job(call: Call) -> Answer:
+    _may_touch(call)
     jobs.delete(call.engine, call.path["id"])
     return Answer()
 
 
 @API.route("POST", f"{JOB}/pause", gives=JobView, role=Role.OPERATOR, writes="job.pause")
 def pause_job(call: Call, body: PauseJob) -> Answer:
+    _may_touch(call)
     job, state = jobs.pause(call.engine, call.path["id"], body.reason, call.now)
     return Answer(job_view(job, state, call.now))
 
 
 @API.route("POST", f"{JOB}/resume", gives=JobView, role=Role.OPERATOR, writes="job.resume")
 def resume_job(call: Call, body: NoFields) -> Answer:
+    _may_touch(call)
     job, state = jobs.resume(call.engine, call.path["id"], call.now)
     return Answer(job_view(job, state, call.now))
 
 
 @API.route("POST", f"{JOB}/trigger", gives=Queued, status=202, role=Role.OPERATOR, writes="job.trigger")
 def trigger_job(call: Call, body: TriggerJob) -> Answer:
+    _may_touch(call)
     asked = runs.Asked(call.who.id, body.input, request_key=call.idempotency_key, dry_run=body.dry_run)
     return _queued(runs.trigger(call.engine, call.path["id"], asked, call.now))
 
@@ -256,3 +261,8 @@ def _may_name_action(call: Call, spec: Spec) -> None:
     """Built-in tasks are an admin's to schedule."""
     if spec.action and spec.action.type == "task" and not call.who.role.includes(Role.ADMIN):
         raise Forbidden(Role.ADMIN)
+
+
+def _may_touch(call: Call) -> None:
+    """Whether the job is one that the caller may change."""
+    _may_name_action(call, jobs.get(call.engine, call.path["id"])[0].spec)

@@ -6,9 +6,18 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    create_model,
+)
 
 from chalicelib.core.access import Role
+from chalicelib.core.action import plain
 from chalicelib.core.errors import Invalid
 from chalicelib.core.insight import midnight
 from chalicelib.core.instants import parse_instant
@@ -82,8 +91,8 @@ class PauseJob(Written):
 class TriggerJob(Written):
     """`input` is given to the action. A dry run acts on nothing, and counts for nothing."""
 
-    input: dict[str, Any] | None = None
-    dry_run: bool = False
+    input: Annotated[dict[str, Any] | None, BeforeValidator(plain)] = None
+    dry_run: Annotated[bool, Field(strict=True)] = False
 
 
 class NoFields(Written):
