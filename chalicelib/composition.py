@@ -16,10 +16,12 @@ from chalicelib.aws import model
 from chalicelib.aws.agenda import Agenda
 from chalicelib.aws.counters import Counters
 from chalicelib.aws.jobs import Jobs
+from chalicelib.aws.pipelines import Pipelines
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.records import Records
 from chalicelib.aws.runs import Runs
 from chalicelib.aws.ticks import Ticks
+from chalicelib.aws.workflows import Workflows
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json
 from chalicelib.handlers import HANDLERS
@@ -54,6 +56,13 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         "records": Records(dynamodb, records_table),
         "ticks": Ticks(dynamodb, records_table),
         "counters": Counters(dynamodb, records_table),
+        "pipelines": Pipelines(dynamodb, records_table),
+        "workflows": Workflows(
+            lambda: boto3.client("stepfunctions", config=_CONFIG),
+            environment["BELFRY_RUNS_QUEUE"],
+            environment.get("BELFRY_WORKFLOW_ROLE", ""),
+            environment.get("BELFRY_WORKFLOW_LOGS", ""),
+        ),
         "queue": Queue(sqs, environment["BELFRY_RUNS_QUEUE"], environment["BELFRY_DEAD_LETTERS_QUEUE"]),
         "lookahead": timedelta(seconds=float(environment.get("BELFRY_LOOKAHEAD_SECONDS", "180"))),
         "tick_interval": timedelta(seconds=float(environment.get("BELFRY_TICK_SECONDS", "60"))),

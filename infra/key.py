@@ -50,12 +50,13 @@ def of_deployed_stack(stack: str, role: str, name: str) -> str:
 
 
 def deployed_environment(stack: str) -> dict[str, str]:
-    """What the functions of the deployed stack read, parameters at their defaults."""
+    """What the functions of the deployed stack read, parameters at their defaults, without ARNs."""
     pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
     wanted = template.load()
     refs = template.defaults(wanted) | {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources}
-    return {name: template.resolve(value, refs, {}) for name, value in template.environment(wanted).items()}
+    read = {name: value for name, value in template.environment(wanted).items() if "GetAtt" not in str(value)}
+    return dict(template.resolve(read, refs, {}))
 
 
 def main() -> None:

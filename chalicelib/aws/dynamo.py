@@ -71,12 +71,16 @@ class Table:
         condition: str | None = None,
         values: Item | None = None,
         returns: str = "ALL_NEW",
+        names: Mapping[str, str] | None = None,
     ) -> Item:
         """The row as it is after the change (or as `returns` says). Raises ConditionFailed.
 
-        Names in `change` and `condition` that DynamoDB reserves are written `#name`.
+        Names in `change` and `condition` that DynamoDB reserves are written `#name`; `names` says what
+        others stand for.
         """
-        call = {"Key": pack(key), "ReturnValues": returns} | self.terms(condition, values, change)
+        call: Item = {"Key": pack(key), "ReturnValues": returns, **self.terms(condition, values, change)}
+        if names:
+            call["ExpressionAttributeNames"].update(names)
         return unpack(self._conditional("update_item", call).get("Attributes", {}))
 
     def pages(self, **query: Any) -> Iterator[tuple[list[Item], Item | None]]:

@@ -178,16 +178,17 @@ class Jobs:
         if not is_news:
             known = self._table.get(_state_key(run.job_id)) or {}
         while True:
-            if known.get("lock_run") != run.run_id and _is_counted(run, known.get("recent", ())):
+            counted = _is_counted(run, known.get("recent", ()))
+            if counted and run.run_id not in (known.get("lock_run"), known.get("waiter")):
                 return _state({"job_id": run.job_id, **known}), False
-            change, condition, values = _settlement(run, known)
+            change, condition, values = _settlement(run, known, counted=counted)
             try:
                 row = self._table.update(_state_key(run.job_id), change, condition, values)
             except ConditionFailed as lost:
                 known = lost.item
                 continue
             self._forget_old(row)
-            return _state(row), True
+            return _state(row), not counted
 
     def count_missed(self, job_id: str, count: int) -> None:
         self._table.update(_state_key(job_id), "ADD missed :count", values={":count": count})
@@ -209,12 +210,31 @@ class Jobs:
             )
 
 
-def _settlement(run: Run, known: Item) -> tuple[str, str, Item]:
-    """The update that settles `run` over a state that is `known`, its condition and values."""
+def _settlement(run: Run, known: Item, *, counted: bool) -> tuple[str, str, Item]:
+    """The update that settles `run` over a state that is `known`, its condition and values.
+
+    A run that was `counted` may have come by a role since: it was ended by somebody else just before
+    its worker took the lock, or noted it as the waiter.
+    """
+    sets, adds, values = ([], [], {}) if counted else _counting(run)
+    conditions = [] if counted else ["NOT contains(recent, :mark)"]
+    removes: list[str] = []
+    for role, also in (("lock_run", "lock_until"), ("waiter", "waiter_message")):
+        if known.get(role) == run.run_id:
+            conditions.append(f"{role} = :run")
+            removes += [role, also]
+        else:
+            conditions.append(f"(attribute_not_exists({role}) OR {role} <> :run)")
+    clauses = {"SET": sets, "ADD": adds, "REMOVE": removes}
+    change = " ".join(f"{verb} {', '.join(terms)}" for verb, terms in clauses.items() if terms)
+    return change, " AND ".join(conditions), values | {":run": run.run_id}
+
+
+def _counting(run: Run) -> tuple[list[str], list[str], Item]:
+    """What an update sets and adds to count a run, and the values."""
     sets = ["recent = list_append(if_not_exists(recent, :none), :me)"]
     adds = [f"#{run.status} :one"]
-    removes: list[str] = []
-    values: Item = {":none": [], ":me": [_mark(run)], ":mark": _mark(run), ":one": 1, ":run": run.run_id}
+    values: Item = {":none": [], ":me": [_mark(run)], ":mark": _mark(run), ":one": 1}
     if run.started_at and run.completed_at:
         last = LastRun(
             run_id=run.run_id, status=run.status, started_at=run.started_at, completed_at=run.completed_at
@@ -227,17 +247,7 @@ def _settlement(run: Run, known: Item) -> tuple[str, str, Item]:
         values[":zero"] = 0
     elif run.status is RunStatus.FAILED:
         adds.append("consecutive_failures :one")
-    conditions = ["NOT contains(recent, :mark)"]
-    for role, also in (("lock_run", "lock_until"), ("waiter", "waiter_message")):
-        if known.get(role) == run.run_id:
-            conditions.append(f"{role} = :run")
-            removes += [role, also]
-        else:
-            conditions.append(f"(attribute_not_exists({role}) OR {role} <> :run)")
-    change = f"SET {', '.join(sets)} ADD {', '.join(adds)}"
-    if removes:
-        change += f" REMOVE {', '.join(removes)}"
-    return change, " AND ".join(conditions), values
+    return sets, adds, values
 
 
 def _mark(run: Run) -> str:

@@ -185,6 +185,12 @@ class Runs:
             return False
         return True
 
+    def set_token(self, job_id: str, run_id: str, token: str) -> None:
+        """The outcome is to be reported by this token now."""
+        self._table.update(
+            _key(job_id, run_id), "SET task_token = :token", "attribute_exists(run_id)", {":token": token}
+        )
+
     def get(self, job_id: str, run_id: str) -> Run | None:
         row = self._table.get(_key(job_id, run_id))
         return _run(row) if row else None

@@ -251,6 +251,7 @@ class Job(BaseModel):
     job_id: str
     revision: int
     earlier: tuple[int, ...] = ()
+    chains: tuple[str, ...] = ()  # that use it
     version: int
     spec: Spec
     status: JobStatus

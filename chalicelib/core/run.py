@@ -99,6 +99,9 @@ class Run(BaseModel):
     truncated: bool = False
     error: RunError | None = None
     delivery: dict[str, str] | None = None
+    chain_id: str | None = None
+    execution: str | None = None  # of the chain
+    task_token: str | None = None  # by which its outcome is reported
     rerun_of: str | None = None
     triggered_by: str | None = None
     dry_run: bool = False

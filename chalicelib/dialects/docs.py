@@ -141,7 +141,7 @@ def _query_parameters(route: Route, schemas: dict[str, Any]) -> Iterator[dict[st
 
 def _response(route: Route) -> dict[str, Any]:
     if route.gives is None:
-        return {"description": "Done" if route.status == 204 else "A page"}
+        return {"description": "Done" if route.status == 204 else "Text"}
     return _json(route.gives, "Done")
 
 

@@ -17,10 +17,12 @@ if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.agenda import Agenda
     from chalicelib.aws.counters import Counters
     from chalicelib.aws.jobs import Jobs
+    from chalicelib.aws.pipelines import Pipelines
     from chalicelib.aws.queue import Queue
     from chalicelib.aws.records import Records
     from chalicelib.aws.runs import Runs
     from chalicelib.aws.ticks import Ticks
+    from chalicelib.aws.workflows import Workflows
 
 
 def _now() -> datetime:
@@ -36,6 +38,8 @@ class Engine:
     queue: Queue
     ticks: Ticks
     counters: Counters
+    pipelines: Pipelines
+    workflows: Workflows
     perform: Callable[[Action, Attempt], Json]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     lookahead: timedelta

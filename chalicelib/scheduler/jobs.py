@@ -14,6 +14,7 @@ from chalicelib.core.errors import Conflict, Invalid, NotFound, TooLarge
 from chalicelib.core.ids import is_id, new_job_id
 from chalicelib.core.instants import floor_minute, millis
 from chalicelib.core.job import AtSpec, Job, JobStatus, Origin, Spec, State
+from chalicelib.scheduler.chains import using
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.settle import forget
 from chalicelib.scheduler.tick import handle_at_once
@@ -131,9 +132,15 @@ def resume(engine: Engine, job_id: str, now: datetime) -> tuple[Job, State]:
 
 
 def delete(engine: Engine, job_id: str) -> None:
-    """Its runs in the queue will not start; one that waited for another is sent to find that out."""
-    if not (is_id(job_id) and engine.jobs.delete(job_id)):
-        raise NotFound("job", job_id)
+    """Its runs in the queue will not start; one that waited for another is sent to find that out.
+
+    Raises Conflict where a chain uses the job.
+    """
+    job, _ = get(engine, job_id)
+    if chains := using(engine, job):
+        named = ", ".join(chain.chain_id for chain in chains)
+        raise Conflict(f"job {job_id} is used by {named}; delete that first")
+    engine.jobs.delete(job_id)
     forget(engine, job_id, engine.now())
 
 

@@ -15,6 +15,7 @@ from chalicelib.core.ids import is_id, manual_run_id
 from chalicelib.core.instants import from_iso, iso
 from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
+from chalicelib.scheduler.chains import message_of, on_end
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.jobs import IDEMPOTENCY_KEPT, STORED_LIMIT, get
@@ -134,7 +135,9 @@ def cancel(engine: Engine, job_id: str, run_id: str, by: str, now: datetime) -> 
         if ended:
             break
     was_running = run.status is RunStatus.RUNNING
-    if not was_running:
+    if was_running:
+        on_end(engine, None, ended, now)  # its chain does not wait for the target to let go
+    else:
         found = engine.jobs.get(job_id)
         _settle(engine, found[0] if found else None, ended, now, is_news=True)
     log_runs(engine, [ended], now, settings)
@@ -164,7 +167,7 @@ def bury(engine: Engine, message_id: str, body: str, now: datetime) -> None:
     expires_at = int((now + _DEAD_LETTERS_KEPT).timestamp())
     record = {"at": iso(now), "body": body[:10_000]}
     try:
-        message = Message.decode(body)
+        message = message_of(engine, body, now)
     except Invalid as error:
         engine.records.put("dead_letter", message_id, record | {"reason": str(error)}, expires_at)
         return

@@ -19,6 +19,7 @@ from chalicelib.core.planning import refusal, waited_too_long
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.core.settings import Settings
 from chalicelib.scheduler.attempts import attempt
+from chalicelib.scheduler.chains import message_of
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.missed import missed_run
@@ -99,7 +100,7 @@ def work(engine: Engine, received: Sequence[Received]) -> list[str]:
 def _read(engine: Engine, item: Received) -> Message | None:
     """The message; one that cannot be parsed goes to the dead letters, and the batch goes on."""
     try:
-        return Message.decode(item.body)
+        return message_of(engine, item.body, engine.now())
     except Invalid as error:
         log.error("to the dead letters: message %s: %s", item.message_id, error)
         engine.queue.bury(item.body)
@@ -150,12 +151,14 @@ def _of_deleted_job(batch: Batch, message: Message) -> Keep | Done:
     """It never runs. A row that it has says so."""
     engine, now = batch.engine, batch.engine.now()
     run = engine.runs.get(message.job_id, message.run_id)
-    if run is None or run.is_finished:
+    if run is None:
         return Done()
-    ended = engine.runs.end(
-        run, RunStatus.CANCELLED, "its job was deleted", now, batch.settings.run_expiry(now)
-    )
-    return Done(ended, True) if ended else _AGAIN
+    if run.is_finished:
+        settle(engine, None, run, now, is_news=False)
+        return Done()
+    expires_at = batch.settings.run_expiry(now)
+    ended = engine.runs.end(run, RunStatus.CANCELLED, "its job was deleted", now, expires_at)
+    return _settled(batch, None, ended)
 
 
 def _policies(batch: Batch, job: Job, message: Message) -> Keep | Done | None:
@@ -244,7 +247,7 @@ def _act(batch: Batch, job: Job, message: Message, run: Run) -> Keep | Done:
     return _settled(batch, job, after)
 
 
-def _settled(batch: Batch, job: Job, run: Run | None) -> Keep | Done:
+def _settled(batch: Batch, job: Job | None, run: Run | None) -> Keep | Done:
     """Settles the run that a write ended; where the write came too late, the message finds out why."""
     if run is None:
         return _AGAIN

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
+ROLE, LOGS = "AWS::IAM::Role", "AWS::Logs::LogGroup"
 TABLE_PROPERTIES = ("AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
 
 
@@ -29,7 +30,15 @@ def provision(dynamodb: DynamoDBClient, sqs: SQSClient, prefix: str = "belfry") 
         _table(dynamodb, names[logical], properties)
     queues = _queues(sqs, template.of_type(wanted, "AWS::SQS::Queue"), prefix)
     refs = template.defaults(wanted) | names | queues
-    return {name: template.resolve(value, refs, {}) for name, value in template.environment(wanted).items()}
+    return dict(template.resolve(template.environment(wanted), refs, _others(wanted)))
+
+
+def _others(wanted: dict[str, Any]) -> dict[str, str]:
+    """ARNs in the right form for what is not made here: nothing local looks behind them."""
+    account = "us-east-1:123456789012"
+    roles = {name: f"arn:aws:iam::123456789012:role/{name}" for name in template.of_type(wanted, ROLE)}
+    groups = {name: f"arn:aws:logs:{account}:log-group:{name}:*" for name in template.of_type(wanted, LOGS)}
+    return roles | groups
 
 
 def _name(prefix: str, logical_id: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, tzinfo
 from typing import Any
 
+from chalicelib.core.chain import Chain, ChainSpec, PipelineRun
 from chalicelib.core.insight import Event, JobStatistics, Statistics
 from chalicelib.core.instants import exact_iso, iso, short_iso
 from chalicelib.core.job import Job, JobStatus, Spec, State
@@ -64,6 +65,8 @@ def run_view(run: Run) -> dict[str, Any]:
         "truncated": run.truncated,
         "error": _error(run.error),
         "delivery": run.delivery,
+        "chain_id": run.chain_id,
+        "execution": run.execution,
         "rerun_of": run.rerun_of,
         "triggered_by": run.triggered_by,
         "dry_run": run.dry_run,
@@ -155,6 +158,38 @@ def calendar_view(events: Iterable[Event], truncated: bool, zone: tzinfo) -> dic
         ],
         "truncated": truncated,
     }
+
+
+def chain_view(chain: Chain) -> dict[str, Any]:
+    return {
+        "id": chain.chain_id,
+        **chain.spec.model_dump(mode="json"),
+        "owner": chain.owner,
+        "created_at": short_iso(chain.created_at),
+        "schema_version": chain.schema_version,
+    }
+
+
+def execution_view(run: PipelineRun) -> dict[str, Any]:
+    return {
+        "id": run.execution,
+        "chain_id": run.chain_id,
+        "status": run.status,
+        "root": run.root,
+        "started_at": iso(run.started_at),
+        "completed_at": _utc(run.completed_at),
+    }
+
+
+def execution_detail_view(run: PipelineRun, spec: ChainSpec) -> dict[str, Any]:
+    nodes = {
+        job: {"status": state.value, "run_id": run.nodes[job].run_id if job in run.nodes else None}
+        for job, state in run.states(spec).items()
+    }
+    for job, node in run.nodes.items():
+        if run.status == node.status == "running":
+            nodes[job]["status"] = "running"
+    return {**execution_view(run), "nodes": nodes}
 
 
 def patched(spec: Spec, changes: Mapping[str, Any]) -> dict[str, Any]:

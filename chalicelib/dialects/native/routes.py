@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import asdict
 
 from chalicelib.core.access import Role
-from chalicelib.core.errors import Forbidden
+from chalicelib.core.chain import ChainSpec, PipelineRun, diagram
+from chalicelib.core.errors import Conflict, Forbidden
 from chalicelib.core.insight import suggestions
 from chalicelib.core.instants import parse_instant, short_iso
 from chalicelib.core.job import Job, JobStatus, Spec
@@ -15,6 +17,9 @@ from chalicelib.core.schedule import zone
 from chalicelib.dialects.http import SESSION_COOKIE, Answer, Api, Call, validated
 from chalicelib.dialects.native.convert import (
     calendar_view,
+    chain_view,
+    execution_detail_view,
+    execution_view,
     heatmap_view,
     job_statistics_view,
     job_view,
@@ -29,8 +34,16 @@ from chalicelib.dialects.native.errors import render
 from chalicelib.dialects.native.schema import (
     CalendarQuery,
     CalendarView,
+    ChainList,
+    ChainView,
+    CreateChain,
     CreateJob,
     CreateKey,
+    Definition,
+    DiagramQuery,
+    ExecutionDetailView,
+    ExecutionList,
+    ExecutionsQuery,
     HeatmapView,
     JobList,
     JobsQuery,
@@ -50,6 +63,7 @@ from chalicelib.dialects.native.schema import (
     RunsQuery,
     RunView,
     SessionView,
+    Started,
     StatisticsView,
     StatusView,
     SuggestionList,
@@ -60,13 +74,16 @@ from chalicelib.dialects.native.schema import (
     ValidationView,
     ZoneQuery,
 )
-from chalicelib.scheduler import access, history, insight, jobs, language, runs
+from chalicelib.scheduler import access, chains, history, insight, jobs, language, runs
 from chalicelib.scheduler.status import engine_status
 
 JOBS = "/api/scheduler/jobs"
 JOB = f"{JOBS}/{{id}}"
 RUNS = f"{JOB}/runs"
 RUN = f"{RUNS}/{{run_id}}"
+CHAINS = "/api/scheduler/chains"
+CHAIN = f"{CHAINS}/{{id}}"
+EXECUTION = f"{CHAIN}/executions/{{execution_id}}"
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 API = Api("native", ("/api/",), render, NativeError)
@@ -218,6 +235,78 @@ def get_calendar(call: Call, query: CalendarQuery) -> Answer:
     return Answer(calendar_view(events, truncated, zone(query.timezone)))
 
 
+@API.route("GET", CHAINS, gives=ChainList)
+def list_chains(call: Call) -> Answer:
+    found = chains.list_chains(call.engine)
+    return Answer({"chains": [chain_view(chain) for chain in found], "count": len(found)})
+
+
+@API.route("POST", CHAINS, gives=ChainView, status=201, role=Role.OPERATOR, writes="chain.create")
+def create_chain(call: Call, body: CreateChain) -> Answer:
+    chain = chains.create(call.engine, body.spec(), call.who.id, call.now)
+    return Answer(chain_view(chain), target=chain.chain_id)
+
+
+@API.route("GET", CHAIN, gives=ChainView)
+def get_chain(call: Call) -> Answer:
+    return Answer(chain_view(chains.get(call.engine, call.path["id"])))
+
+
+@API.route("DELETE", CHAIN, gives=None, status=204, role=Role.OPERATOR, writes="chain.delete")
+def delete_chain(call: Call) -> Answer:
+    chains.delete(call.engine, call.path["id"])
+    return Answer()
+
+
+@API.route("POST", f"{CHAIN}/trigger", gives=Started, status=202, role=Role.OPERATOR, writes="chain.trigger")
+def trigger_chain(call: Call, body: NoFields) -> Answer:
+    run = chains.trigger(call.engine, call.path["id"], call.now)
+    return Answer({"execution_id": run.execution, "chain_id": run.chain_id, "status": "running"})
+
+
+@API.route("GET", f"{CHAIN}/executions", gives=ExecutionList)
+def list_executions(call: Call, query: ExecutionsQuery) -> Answer:
+    found = chains.list_executions(call.engine, call.path["id"], query.limit)
+    return Answer({"executions": [execution_view(run) for run in found], "count": len(found)})
+
+
+@API.route("GET", EXECUTION, gives=ExecutionDetailView)
+def get_execution(call: Call) -> Answer:
+    return Answer(execution_detail_view(*_execution(call, call.path["execution_id"])))
+
+
+@API.route(
+    "POST", f"{EXECUTION}/cancel", gives=ExecutionDetailView, role=Role.OPERATOR, writes="execution.cancel"
+)
+def cancel_execution(call: Call, body: NoFields) -> Answer:
+    """Stops the execution, and cancels the runs of its nodes that have begun."""
+    chain_id, execution = call.path["id"], call.path["execution_id"]
+    run = chains.cancel(call.engine, chain_id, execution, call.who.id, call.now)
+    for job_id, node in run.nodes.items():
+        if node.status == "running":
+            with suppress(Conflict):  # it has ended by itself
+                runs.cancel(call.engine, job_id, node.run_id, call.who.id, call.now)
+    return Answer(execution_detail_view(*_execution(call, execution)))
+
+
+@API.route("GET", f"{CHAIN}/definition", gives=Definition)
+def get_definition(call: Call) -> Answer:
+    return Answer(call.engine.workflows.definition(chains.get(call.engine, call.path["id"])))
+
+
+@API.route("GET", f"{CHAIN}/diagram", gives=None)
+def get_diagram(call: Call, query: DiagramQuery) -> Answer:
+    """Mermaid text; with each node's state where an execution is named."""
+    chain = chains.get(call.engine, call.path["id"])
+    spec, states = chain.spec, None
+    if query.execution:
+        run, spec = _execution(call, query.execution)
+        states = run.states(spec)
+    named = call.engine.jobs.definitions(spec.jobs, consistent=False)
+    names = {job_id: job.spec.name for job_id, job in named.items() if job}
+    return Answer(diagram(spec, states, names), headers={"Content-Type": "text/plain; charset=utf-8"})
+
+
 @API.route("POST", "/api/auth/session", gives=SessionView, status=201, role=None)
 def open_session(call: Call, body: OpenSession) -> Answer:
     """Exchanges a key for a cookie; it is Secure unless the host is this machine."""
@@ -246,6 +335,10 @@ def create_key(call: Call, body: CreateKey) -> Answer:
 def revoke_key(call: Call) -> Answer:
     access.revoke_key(call.engine, call.path["key_id"])
     return Answer()
+
+
+def _execution(call: Call, execution: str) -> tuple[PipelineRun, ChainSpec]:
+    return chains.get_execution(call.engine, call.path["id"], execution)
 
 
 def _shown(call: Call, job_id: str) -> dict[str, object]:
