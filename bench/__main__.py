@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-FIGURES = ("schedule", "cron_agreement", "tick_requests")
+FIGURES = ("schedule", "cron_agreement", "tick_requests", "chain_states")
 
 
 def main() -> None:

@@ -197,17 +197,15 @@ class Event:
     status: str
 
 
-def scheduled_events(
-    jobs: Iterable[tuple[Job, timedelta]], start: datetime, end: datetime
-) -> Iterator[Event]:
-    """The slots of active jobs from `start` until before `end`, by time, each as long as said."""
-    return heapq.merge(
-        *(_slots(job, length, start, end) for job, length in jobs if job.status is JobStatus.ACTIVE)
-    )
+def scheduled_events(jobs: Iterable[Job], start: datetime, end: datetime) -> Iterator[Event]:
+    """The slots of active jobs from `start` until before `end`, by time."""
+    active = [job for job in jobs if job.status is JobStatus.ACTIVE]
+    slots = heapq.merge(*(_slots(i, job, start, end) for i, job in enumerate(active)))
+    for slot, i in slots:
+        yield Event(slot, slot, active[i].job_id, active[i].spec.name, "scheduled", "scheduled")
 
 
-def _slots(job: Job, length: timedelta, start: datetime, end: datetime) -> Iterator[Event]:
+def _slots(i: int, job: Job, start: datetime, end: datetime) -> Iterator[tuple[datetime, int]]:
     instant = timedelta(microseconds=1)
     after = max(start - instant, from_millis(job.revision))
-    for slot in job.schedule.occurrences(after, end - instant):
-        yield Event(slot, slot + length, job.job_id, job.spec.name, "scheduled", "scheduled")
+    return ((slot, i) for slot in job.schedule.occurrences(after, end - instant))

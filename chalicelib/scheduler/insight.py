@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 from chalicelib.core import insight
 from chalicelib.core.insight import DAYS, Event, JobStatistics, Statistics
-from chalicelib.core.job import Job, State
+from chalicelib.core.job import Job
 from chalicelib.core.run import FINISHED, Run
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import logged_runs
@@ -43,20 +43,20 @@ def heatmap(engine: Engine, zone: tzinfo, now: datetime) -> list[list[int]]:
 def calendar(engine: Engine, start: datetime, end: datetime, now: datetime) -> tuple[list[Event], bool]:
     """What is on from `start` until before `end`, by time, and whether there was more than could be shown.
 
-    The past has runs, the future the slots of active jobs; a slot is as long as its job's last run.
+    The past has runs, the future the slots of active jobs.
     """
     jobs = list(_all_jobs(engine))
-    names = {job.job_id: job.spec.name for job, _ in jobs}
+    names = {job.job_id: job.spec.name for job in jobs}
     past = _past(engine, names, start, min(end, now))
-    coming = insight.scheduled_events(((job, _length(state)) for job, state in jobs), max(start, now), end)
+    coming = insight.scheduled_events(jobs, max(start, now), end)
     events = list(islice(chain(past, coming), EVENTS + 1))
     return events[:EVENTS], len(events) > EVENTS
 
 
-def _all_jobs(engine: Engine) -> Iterator[tuple[Job, State]]:
+def _all_jobs(engine: Engine) -> Iterator[Job]:
     ids = engine.jobs.ids({})
     while step := list(islice(ids, _STEP)):
-        yield from engine.jobs.with_states(step)
+        yield from filter(None, engine.jobs.definitions(step, consistent=False).values())
 
 
 def _past(engine: Engine, names: dict[str, str], start: datetime, end: datetime) -> list[Event]:
@@ -71,8 +71,3 @@ def _past(engine: Engine, names: dict[str, str], start: datetime, end: datetime)
 def _run_event(run: Run, name: str) -> Event:
     begun = run.started_at or run.scheduled_for
     return Event(begun, max(begun, run.completed_at or begun), run.job_id, name, "run", run.status.value)
-
-
-def _length(state: State) -> timedelta:
-    last = state.last_run
-    return last.completed_at - last.started_at if last and last.started_at else timedelta()
