@@ -8,9 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.aws.dynamo import chunks
-from chalicelib.core.run import Message
-
-LONGEST_DELAY = 900  # seconds, SQS's own
+from chalicelib.core.run import LONGEST_DELAY, Message
 
 log = logging.getLogger(__name__)
 
@@ -70,4 +68,4 @@ class Queue:
 
 
 def _delay(wanted: timedelta) -> int:
-    return max(0, min(int(wanted.total_seconds()), LONGEST_DELAY))
+    return max(0, int(min(wanted, LONGEST_DELAY).total_seconds()))

@@ -9,6 +9,7 @@ from typing import Any
 
 from chalicelib.aws.dynamo import ConditionFailed, Item, Table
 from chalicelib.core.action import Json
+from chalicelib.core.condition import Verdict
 from chalicelib.core.ids import slot_id
 from chalicelib.core.instants import iso
 from chalicelib.core.run import AttemptRecord, Claim, Message, Run, RunError, RunStatus
@@ -16,7 +17,7 @@ from chalicelib.core.run import AttemptRecord, Claim, Message, Run, RunError, Ru
 _TIMES = (
     "scheduled_for", "created_at", "lease_until", "not_before", "started_at", "completed_at", "missed_from",
 )  # fmt: skip
-_JSON = ("input", "output", "error", "delivery")
+_JSON = ("input", "output", "error", "condition", "delivery")
 
 _LOST = RunError(type="worker_lost", message="its worker was lost: the lease ran out before it reported")
 
@@ -84,6 +85,7 @@ class Runs:
         output: Json = None,
         truncated: bool = False,
         error: RunError | None = None,
+        condition: Verdict | None = None,
         delivery: dict[str, str] | None = None,
         expires_at: int | None = None,
     ) -> Run | None:
@@ -96,6 +98,7 @@ class Runs:
             "output": _text(output),
             "truncated": truncated or None,
             "error": error.model_dump_json() if error else None,
+            "condition": _text(condition and condition._asdict()),
             "delivery": _text(delivery),
             "expires_at": expires_at,
         }

@@ -22,6 +22,7 @@ from pydantic import (
 
 from chalicelib.core import schedule as schedules
 from chalicelib.core.action import Action
+from chalicelib.core.condition import check
 from chalicelib.core.errors import Invalid
 from chalicelib.core.instants import exact_iso, from_millis, millis, parse_instant
 from chalicelib.core.run import Message
@@ -165,9 +166,17 @@ class Delivery(Written):
     format: Format = Format.MARKDOWN
 
 
+class Gate(StrEnum):
+    """What a condition decides."""
+
+    DELIVERY = "delivery"  # over the run's own output: false, and it is not delivered
+    RUN = "run"  # over the last completed output: false, and the run is skipped
+
+
 class Condition(Written):
     type: Literal["expression"] = "expression"
-    expression: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    expression: Annotated[str, StringConstraints(min_length=1), AfterValidator(check)]
+    gate: Gate = Gate.DELIVERY
 
 
 class Spec(Written):

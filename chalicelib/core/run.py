@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ from chalicelib.core.action import Json
 from chalicelib.core.errors import ActionError, Invalid
 from chalicelib.core.instants import from_iso, iso
 
+LONGEST_DELAY = timedelta(seconds=900)  # of a message, by SQS; what is further off waits in the agenda
 OUTPUT_LIMIT = 32 * 1024  # bytes of JSON text kept of an output
 
 
@@ -98,6 +99,7 @@ class Run(BaseModel):
     output: Json = None
     truncated: bool = False
     error: RunError | None = None
+    condition: dict[str, str | bool] | None = None  # the verdict, and its reason
     delivery: dict[str, str] | None = None
     chain_id: str | None = None
     execution: str | None = None  # of the chain

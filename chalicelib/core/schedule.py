@@ -21,13 +21,13 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from chalicelib.core.cron import Pattern, parse
 from chalicelib.core.errors import Invalid
+from chalicelib.core.instants import EPOCH
 
 MICROSECOND = timedelta(microseconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 SECOND = timedelta(seconds=1)
 SHORTEST, LONGEST = SECOND, timedelta(days=366)
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(1, 1, 3, tzinfo=UTC)  # no sooner than this, so that every zone can show it
 
 # How far to look for a change of a zone's clock: gaps and overlaps last 24 hours at most, and no zone in

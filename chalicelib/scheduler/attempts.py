@@ -10,16 +10,16 @@ from threading import Thread
 
 from chalicelib.core.action import Action, Attempt, Json
 from chalicelib.core.agenda import Retry
+from chalicelib.core.condition import Verdict, judge
 from chalicelib.core.errors import ActionError
 from chalicelib.core.instants import floor_minute, iso
-from chalicelib.core.job import Job, Overlap
-from chalicelib.core.run import Message, Run, RunError, RunStatus, cut_output
+from chalicelib.core.job import Gate, Job, Overlap
+from chalicelib.core.run import LONGEST_DELAY, Message, Run, RunError, RunStatus, cut_output
 from chalicelib.core.settings import Settings
 from chalicelib.core.template import render
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.settle import LEASE_MARGIN
 
-_LONGEST_QUEUED = timedelta(seconds=900)  # SQS's longest delay; later retries wait in the agenda
 _POLL = 0.05  # seconds between looks at whether the worker is being stopped
 _LAST_WORD = timedelta(seconds=2)  # for an action that ends itself in time, and says what it ended
 
@@ -36,6 +36,8 @@ def attempt(engine: Engine, job: Job, message: Message, run: Run, settings: Sett
     except ActionError as error:
         return _failed(engine, job, message, run, settings, error)
     kept, truncated = cut_output(output)
+    condition = job.spec.condition
+    verdict = judge(condition.expression, output) if condition and condition.gate is Gate.DELIVERY else None
     now = engine.now()
     return engine.runs.finish(
         run,
@@ -43,7 +45,8 @@ def attempt(engine: Engine, job: Job, message: Message, run: Run, settings: Sett
         now,
         output=kept,
         truncated=truncated,
-        delivery=_delivery(job),
+        condition=verdict,
+        delivery=_delivery(job, verdict),
         expires_at=settings.run_expiry(now),
     )
 
@@ -64,7 +67,12 @@ def _failed(
     if not is_last:
         return _retry(engine, job, message, run, why, now)
     return engine.runs.finish(
-        run, RunStatus.FAILED, now, error=why, delivery=_delivery(job), expires_at=settings.run_expiry(now)
+        run,
+        RunStatus.FAILED,
+        now,
+        error=why,
+        delivery=_delivery(job, None),
+        expires_at=settings.run_expiry(now),
     )
 
 
@@ -72,7 +80,7 @@ def _retry(engine: Engine, job: Job, message: Message, run: Run, why: RunError, 
     """Sends or files the next attempt first, then says so in the row: a crash between repeats this one."""
     not_before = now + job.spec.retry.delay(len(run.attempts), engine.chance())
     following = message.again(not_before)
-    if not_before - now > _LONGEST_QUEUED:
+    if not_before - now > LONGEST_DELAY:
         engine.agenda.file([(floor_minute(not_before), Retry(following))])
     elif engine.queue.send([following], now):
         raise RuntimeError("SQS refused the message of the next attempt")
@@ -168,9 +176,11 @@ def _is_ended(engine: Engine, run: Run) -> bool:
     return now is None or now.is_finished
 
 
-def _delivery(job: Job) -> dict[str, str] | None:
+def _delivery(job: Job, verdict: Verdict | None) -> dict[str, str] | None:
     """Where the result was to go. No channel can be set up yet, and the run says so."""
     if job.spec.delivery is None:
         return None
     channel = job.spec.delivery.channel
+    if verdict and not verdict.holds:
+        return {"channel": channel, "status": "suppressed", "reason": verdict.reason}
     return {"channel": channel, "status": "undelivered", "reason": f"no channel {channel} is set up"}

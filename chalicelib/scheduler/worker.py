@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from threading import Thread
 
+from chalicelib.core.condition import judge
 from chalicelib.core.errors import Invalid
-from chalicelib.core.job import Job, Overlap, State
+from chalicelib.core.job import Gate, Job, Overlap, State
 from chalicelib.core.planning import refusal, waited_too_long
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.core.settings import Settings
@@ -186,7 +187,11 @@ def _claim(batch: Batch, job: Job, message: Message) -> Keep | Done:
         return _lost(engine, job, message, claim.run)
     if len(claim.run.attempts) > job.spec.retry.max_attempts:
         return _settled(batch, job, engine.runs.abandon(claim.run, now, batch.settings.run_expiry(now)))
-    return _yield_to_holder(batch, job, message, claim.run) or _act(batch, job, message, claim.run)
+    return (
+        _yield_to_holder(batch, job, message, claim.run)
+        or _unmet_condition(batch, job, claim.run)
+        or _act(batch, job, message, claim.run)
+    )
 
 
 def _lost(engine: Engine, job: Job, message: Message, run: Run) -> Keep | Done:
@@ -238,6 +243,18 @@ def _skip(batch: Batch, job: Job, run: Run, reason: str) -> Keep | Done:
     now = batch.engine.now()
     expires_at = batch.settings.run_expiry(now)
     return _settled(batch, job, batch.engine.runs.give_back(run, RunStatus.SKIPPED, reason, now, expires_at))
+
+
+def _unmet_condition(batch: Batch, job: Job, run: Run) -> Keep | Done | None:
+    """Skips the run where its condition does not hold for the last output. The first run has none."""
+    condition = job.spec.condition
+    if condition is None or condition.gate is not Gate.RUN or len(run.attempts) > 1:
+        return None
+    last = next(batch.engine.runs.of_job(job.job_id, RunStatus.COMPLETED), None)
+    if last is None:
+        return None
+    verdict = judge(condition.expression, last.output)
+    return None if verdict.holds else _skip(batch, job, run, verdict.reason)
 
 
 def _act(batch: Batch, job: Job, message: Message, run: Run) -> Keep | Done:

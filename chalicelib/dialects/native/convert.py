@@ -64,6 +64,7 @@ def run_view(run: Run) -> dict[str, Any]:
         "output": run.output,
         "truncated": run.truncated,
         "error": _error(run.error),
+        "condition": run.condition,
         "delivery": run.delivery,
         "chain_id": run.chain_id,
         "execution": run.execution,

@@ -285,6 +285,7 @@ class RunView(Shown):
     output: Any
     truncated: bool
     error: RunError | None
+    condition: dict[str, str | bool] | None
     delivery: dict[str, str] | None
     chain_id: str | None
     execution: str | None

@@ -188,3 +188,39 @@ def test_a_failing_handler_fails_the_run_with_its_error(
         "failed",
         {"type": "disk_full", "message": "no space left", "permanent": True},
     )
+
+
+@pytest.mark.parametrize(("change", "status"), [(0.07, "undelivered"), (0.01, "suppressed")])
+def test_the_documents_price_alert_is_judged_by_its_output(api: Client, change: float, status: str) -> None:
+    alert = {
+        **ECHO,
+        "delivery": {"channel": "slack:#alerts", "format": "markdown"},
+        "condition": {"type": "expression", "expression": "price_change_pct > 0.05"},
+    }
+    job = api("POST", JOBS, alert).body["id"]
+    run_id = triggered(api, job, input={"price_change_pct": change})["id"]
+    api.work()
+    run = api("GET", f"{JOBS}/{job}/runs/{run_id}").body
+    assert (run["status"], run["condition"]["holds"], run["delivery"]["status"]) == (
+        "completed", change > 0.05, status,
+    )  # fmt: skip
+    assert f"price_change_pct = {change}" in run["condition"]["reason"]
+
+
+def test_a_condition_on_runs_is_judged_by_the_last_output(api: Client) -> None:
+    condition = {"expression": "more == true", "gate": "run"}
+    job = api("POST", JOBS, {**ECHO, "condition": condition}).body["id"]
+    statuses = []
+    for more in (True, False, True):
+        run_id = triggered(api, job, input={"more": more})["id"]
+        api.work()
+        statuses.append(api("GET", f"{JOBS}/{job}/runs/{run_id}").body)
+    assert [run["status"] for run in statuses] == ["completed", "completed", "skipped"]
+    assert statuses[2]["reason"] == "more == true is false for more = False"
+    assert composition.engine().jobs.get(job)[1].lock_run is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize("expression", ["f(x)", "a.b", "lambda: 1", "9 ** 9 ** 9", "x" * 10_000, ""])
+def test_a_condition_that_is_none_is_422(api: Client, expression: str) -> None:
+    reply = api("POST", JOBS, {**ECHO, "condition": {"expression": expression}})
+    assert (reply.status, reply.body["details"][0]["field"]) == (422, "condition.expression")
