@@ -273,7 +273,14 @@ class Task(_Settings):
     name: Name
 
 
-KINDS = ("http", "lambda", "sqs", "sns", "eventbridge", "step_functions", "handler", "task")
+class NamedTarget(_Settings):
+    """Does what the target of that name does."""
+
+    type: Literal["target"]
+    target: Name
+
+
+KINDS = ("http", "lambda", "sqs", "sns", "eventbridge", "step_functions", "handler", "task", "target")
 
 
 def _known_kind(value: object) -> object:
@@ -284,7 +291,7 @@ def _known_kind(value: object) -> object:
 
 
 Action = Annotated[
-    Http | Lambda | Sqs | Sns | EventBridge | StepFunctions | Handler | Task,
+    Http | Lambda | Sqs | Sns | EventBridge | StepFunctions | Handler | Task | NamedTarget,
     Field(discriminator="type"),
     BeforeValidator(_known_kind),
 ]

@@ -286,6 +286,7 @@ class NodeTask:
     started: datetime
     job_id: str
     token: str
+    after: dict[str, str]  # the nodes before it that ran, and their runs
 
     @property
     def run_id(self) -> str:
@@ -300,6 +301,9 @@ class NodeTask:
             fields = json.loads(text)
             names = ("chain", "execution", "node", "token")
             chain_id, execution, job_id, token = (str(fields[name]) for name in names)
-            return cls(chain_id, execution, datetime.fromisoformat(fields["started"]), job_id, token)
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            after = {
+                job: str(result["run_id"]) for job, result in fields["after"].items() if result["run_id"]
+            }
+            return cls(chain_id, execution, datetime.fromisoformat(fields["started"]), job_id, token, after)
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise Invalid.one("message", f"is no node's message ({type(error).__name__}: {error})") from None

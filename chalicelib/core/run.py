@@ -103,6 +103,7 @@ class Run(BaseModel):
     delivery: dict[str, str] | None = None
     chain_id: str | None = None
     execution: str | None = None  # of the chain
+    after: dict[str, str] = {}  # in a chain: the nodes before it and their runs
     task_token: str | None = None  # by which its outcome is reported
     rerun_of: str | None = None
     triggered_by: str | None = None

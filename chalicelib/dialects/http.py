@@ -17,6 +17,7 @@ from chalice.app import Chalice, Request, Response
 from pydantic import BaseModel, ValidationError
 
 from chalicelib.core.access import Credentials, Principal, Role
+from chalicelib.core.action import KINDS
 from chalicelib.core.errors import (
     BadRequest,
     BelfryError,
@@ -27,6 +28,7 @@ from chalicelib.core.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from chalicelib.core.ids import is_id
 from chalicelib.core.insight import Tally, bucket
 from chalicelib.scheduler import audit
 from chalicelib.scheduler.access import authenticate
@@ -79,6 +81,12 @@ class Call:
         if key is not None and not 1 <= len(key) <= 255:
             raise Invalid.one("Idempotency-Key", "give 1 to 255 characters")
         return key
+
+    def new_id(self, name: str) -> str:
+        """An id that the caller gives to something new in the path. Raises Invalid."""
+        if not is_id(self.path[name]):
+            raise Invalid.one(name, "give 1 to 64 letters, digits or any of _ . : -")
+        return self.path[name]
 
     def json(self) -> dict[str, Any]:
         """The body, which must be a JSON object; an absent one is empty. Raises BadRequest, TooLarge."""
@@ -316,26 +324,10 @@ def _detail(place: str, problem: Mapping[str, Any]) -> Detail:
 
 def _place(loc: Sequence[str | int]) -> str:
     """`schedule.interval` of ("schedule", "every", "interval"): the tag of a union is no field."""
-    parts = [
-        str(part)
-        for before, part in zip([None, *loc], loc, strict=False)
-        if not (before in ("schedule", "action") and part in _TAGS)
-    ]
-    return ".".join(parts)
+    before = ["schedule" if len(loc) > 1 else None, *loc]  # the body itself may be a union
+    return ".".join(
+        str(part) for i, part in enumerate(loc) if not (before[i] in ("schedule", "action") and part in _TAGS)
+    )
 
 
-_TAGS = frozenset(
-    [
-        "cron",
-        "every",
-        "at",
-        "http",
-        "lambda",
-        "sqs",
-        "sns",
-        "eventbridge",
-        "step_functions",
-        "handler",
-        "task",
-    ]
-)
+_TAGS = frozenset({"cron", "every", "at", *KINDS})

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from chalicelib.core.action import Action, Attempt, Json
+from chalicelib.core.action import Attempt, Json
 from chalicelib.core.agenda import Retry
 from chalicelib.core.condition import Verdict, judge
 from chalicelib.core.errors import ActionError
@@ -19,6 +19,7 @@ from chalicelib.core.settings import Settings
 from chalicelib.core.template import render
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.settle import LEASE_MARGIN
+from chalicelib.scheduler.targets import action_of
 
 _POLL = 0.05  # seconds between looks at whether the worker is being stopped
 _LAST_WORD = timedelta(seconds=2)  # for an action that ends itself in time, and says what it ended
@@ -127,21 +128,11 @@ def within(limit: timedelta, engine: Engine, work: Callable[[Callable[[], float]
 
 def _perform(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> Json:
     """Acts. A dry run calls handlers and tasks, which know of it, and shows what others would be told."""
-    action, given = _action(job), _given(engine, job, run, left)
+    action, given = action_of(engine, job, run), _given(engine, job, run, left)
     if not run.dry_run or action.type in ("handler", "task"):
         return engine.perform(action, given)
     scope: dict[str, Json] = {"job": dict(given.job), "run": dict(given.run), "input": given.input}
     return {"dry_run": True, "action": render(action.model_dump(mode="json"), scope)}
-
-
-def _action(job: Job) -> Action:
-    if job.spec.action is not None:
-        return job.spec.action
-    if job.spec.agent_id:
-        message = f"agent {job.spec.agent_id} is not registered: register it, or give the job an action"
-    else:
-        message = "the job has neither an action nor an agent_id: give it one of the two"
-    raise ActionError("not_registered", message, permanent=True)
 
 
 def _given(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> Attempt:

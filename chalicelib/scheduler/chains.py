@@ -137,6 +137,7 @@ def accept(engine: Engine, task: NodeTask, now: datetime) -> Message:
         created_at=now,
         chain_id=task.chain_id,
         execution=task.execution,
+        after=task.after,
         task_token=task.token,
     )
     if engine.runs.add(run):

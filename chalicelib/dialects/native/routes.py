@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from chalicelib.core.access import Role
+from chalicelib.core.action import Action
 from chalicelib.core.chain import ChainSpec, PipelineRun, diagram
 from chalicelib.core.errors import Conflict, Forbidden
 from chalicelib.core.insight import suggestions
@@ -32,6 +33,9 @@ from chalicelib.dialects.native.convert import (
 )
 from chalicelib.dialects.native.errors import render
 from chalicelib.dialects.native.schema import (
+    AgentBody,
+    AgentList,
+    AgentView,
     CalendarQuery,
     CalendarView,
     ChainList,
@@ -44,6 +48,8 @@ from chalicelib.dialects.native.schema import (
     ExecutionDetailView,
     ExecutionList,
     ExecutionsQuery,
+    Heartbeat,
+    HeartbeatView,
     HeatmapView,
     JobList,
     JobsQuery,
@@ -67,6 +73,9 @@ from chalicelib.dialects.native.schema import (
     StatisticsView,
     StatusView,
     SuggestionList,
+    TargetBody,
+    TargetList,
+    TargetView,
     TriggerJob,
     UnderstoodView,
     UpdateJob,
@@ -74,13 +83,15 @@ from chalicelib.dialects.native.schema import (
     ValidationView,
     ZoneQuery,
 )
-from chalicelib.scheduler import access, chains, history, insight, jobs, language, runs
+from chalicelib.scheduler import access, chains, history, insight, jobs, language, runs, targets
 from chalicelib.scheduler.status import engine_status
 
 JOBS = "/api/scheduler/jobs"
 JOB = f"{JOBS}/{{id}}"
 RUNS = f"{JOB}/runs"
 RUN = f"{RUNS}/{{run_id}}"
+TARGET = "/api/targets/{id}"
+AGENT = "/api/agents/{id}"
 CHAINS = "/api/scheduler/chains"
 CHAIN = f"{CHAINS}/{{id}}"
 EXECUTION = f"{CHAIN}/executions/{{execution_id}}"
@@ -307,6 +318,59 @@ def get_diagram(call: Call, query: DiagramQuery) -> Answer:
     return Answer(diagram(spec, states, names), headers={"Content-Type": "text/plain; charset=utf-8"})
 
 
+@API.route("GET", "/api/targets", gives=TargetList)
+def list_targets(call: Call) -> Answer:
+    found = targets.list_targets(call.engine)
+    return Answer({"targets": found, "count": len(found)})
+
+
+@API.route("GET", TARGET, gives=TargetView)
+def get_target(call: Call) -> Answer:
+    return Answer(targets.get_target(call.engine, call.path["id"]))
+
+
+@API.route("PUT", TARGET, gives=TargetView, role=Role.OPERATOR, writes="target.put")
+def put_target(call: Call, body: TargetBody) -> Answer:
+    _may_use(call, body.root)
+    return Answer(targets.put_target(call.engine, call.new_id("id"), body.root, call.now))
+
+
+@API.route("DELETE", TARGET, gives=None, status=204, role=Role.OPERATOR, writes="target.delete")
+def delete_target(call: Call) -> Answer:
+    targets.delete_target(call.engine, call.path["id"])
+    return Answer()
+
+
+@API.route("GET", "/api/agents", gives=AgentList)
+def list_agents(call: Call) -> Answer:
+    found = targets.list_agents(call.engine)
+    return Answer({"agents": found, "count": len(found)})
+
+
+@API.route("GET", AGENT, gives=AgentView)
+def get_agent(call: Call) -> Answer:
+    return Answer(targets.get_agent(call.engine, call.path["id"]))
+
+
+@API.route("PUT", AGENT, gives=AgentView, role=Role.OPERATOR, writes="agent.put")
+def put_agent(call: Call, body: AgentBody) -> Answer:
+    return Answer(targets.put_agent(call.engine, call.new_id("id"), body.name, body.target, call.now))
+
+
+@API.route("DELETE", AGENT, gives=None, status=204, role=Role.OPERATOR, writes="agent.delete")
+def delete_agent(call: Call) -> Answer:
+    targets.delete_agent(call.engine, call.path["id"])
+    return Answer()
+
+
+@API.route("POST", f"{AGENT}/heartbeat", gives=HeartbeatView, role=Role.OPERATOR)
+def beat(call: Call, body: Heartbeat) -> Answer:
+    """Marks the agent seen. Heartbeats are no people's writes: they are not in the audit log."""
+    usage = body.token_usage.model_dump() if body.token_usage else None
+    targets.heartbeat(call.engine, call.path["id"], body.status, usage, call.now)
+    return Answer({"status": "HEARTBEAT_OK", "agent": call.path["id"], "checked_at": short_iso(call.now)})
+
+
 @API.route("POST", "/api/auth/session", gives=SessionView, status=201, role=None)
 def open_session(call: Call, body: OpenSession) -> Answer:
     """Exchanges a key for a cookie; it is Secure unless the host is this machine."""
@@ -351,8 +415,13 @@ def _queued(run: Run) -> Answer:
 
 
 def _may_name_action(call: Call, spec: Spec) -> None:
+    if spec.action:
+        _may_use(call, spec.action)
+
+
+def _may_use(call: Call, action: Action) -> None:
     """Built-in tasks are an admin's to schedule."""
-    if spec.action and spec.action.type == "task" and not call.who.role.includes(Role.ADMIN):
+    if action.type == "task" and not call.who.role.includes(Role.ADMIN):
         raise Forbidden(Role.ADMIN)
 
 

@@ -12,17 +12,27 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    RootModel,
     StringConstraints,
     create_model,
 )
 
 from chalicelib.core.access import Role
-from chalicelib.core.action import plain
+from chalicelib.core.action import Action, plain
 from chalicelib.core.chain import ChainSpec
 from chalicelib.core.errors import Invalid
 from chalicelib.core.insight import midnight
 from chalicelib.core.instants import parse_instant
-from chalicelib.core.job import JobStatus, Origin, ScheduleSpec, Spec, Written
+from chalicelib.core.job import (
+    ExternalId,
+    JobStatus,
+    Name,
+    Origin,
+    ScheduleSpec,
+    Spec,
+    Whole,
+    Written,
+)
 from chalicelib.core.run import FINISHED, RunError, RunStatus, Trigger
 from chalicelib.core.schedule import zone
 
@@ -582,3 +592,74 @@ class Definition(BaseModel):
 
 class DiagramQuery(Query):
     execution: Annotated[str, StringConstraints(min_length=1, max_length=80)] | None = None
+
+
+# -- targets and agents
+
+
+def _no_target(action: Action) -> Action:
+    if action.type == "target":
+        raise ValueError("a target is an action itself, and names no other target")
+    return action
+
+
+class TargetBody(RootModel[Annotated[Action, AfterValidator(_no_target)]]):
+    """An action's settings."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"type": "http", "method": "POST", "url": "https://agents.example/run"}]
+        }
+    )
+
+
+class TargetView(Shown):
+    id: str
+    action: dict[str, Any]
+    updated_at: str
+
+
+class TargetList(Shown):
+    targets: list[TargetView]
+    count: int
+
+
+class AgentBody(Written):
+    """`target` is the id of what the agent's goals are sent to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Researcher", "target": "researcher"}]}
+    )
+
+    name: Name
+    target: ExternalId
+
+
+class AgentView(Shown):
+    id: str
+    name: str
+    target: str
+    status: str
+    last_seen: str
+
+
+class AgentList(Shown):
+    agents: list[AgentView]
+    count: int
+
+
+class TokenUsage(Written):
+    model: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    input_tokens: Annotated[Whole, Field(ge=0)] = 0
+    output_tokens: Annotated[Whole, Field(ge=0)] = 0
+
+
+class Heartbeat(Written):
+    status: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    token_usage: TokenUsage | None = None
+
+
+class HeartbeatView(Shown):
+    status: Literal["HEARTBEAT_OK"]
+    agent: str
+    checked_at: str

@@ -1,0 +1,146 @@
+"""Targets, which are actions under a name, and agents, which are targets that say they are alive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from chalicelib.core.action import Action, Json, NamedTarget
+from chalicelib.core.errors import ActionError, NotFound
+from chalicelib.core.ids import is_id, random_id
+from chalicelib.core.instants import iso
+from chalicelib.core.job import Job
+from chalicelib.core.run import Run, RunStatus
+from chalicelib.scheduler.engine import Engine
+
+ONLINE, OFFLINE = "online", "offline"
+_ACTION: TypeAdapter[Action] = TypeAdapter(Action)
+
+
+# -- targets
+
+
+def put_target(engine: Engine, target_id: str, action: Action, now: datetime) -> dict[str, Any]:
+    """Creates the target or replaces its action."""
+    record = {"action": action.model_dump(mode="json"), "updated_at": iso(now)}
+    engine.records.put("target", target_id, record)
+    return {"id": target_id, **record}
+
+
+def get_target(engine: Engine, target_id: str) -> dict[str, Any]:
+    return {"id": target_id, **_record(engine, "target", target_id)}
+
+
+def list_targets(engine: Engine) -> list[dict[str, Any]]:
+    return [{"id": key, **record} for key, record in engine.records.list("target")]
+
+
+def delete_target(engine: Engine, target_id: str) -> None:
+    """Jobs that name it fail from then on, and say so."""
+    if not (is_id(target_id) and engine.records.delete("target", target_id)):
+        raise NotFound("target", target_id)
+
+
+# -- agents
+
+
+def put_agent(engine: Engine, agent_id: str, name: str, target: str, now: datetime) -> dict[str, Any]:
+    """Registers the agent, or changes it. It counts as a heartbeat."""
+    record = {"name": name, "target": target, "status": ONLINE, "last_seen": iso(now)}
+    engine.records.put("agent", agent_id, record)
+    return {"id": agent_id, **record}
+
+
+def get_agent(engine: Engine, agent_id: str) -> dict[str, Any]:
+    return {"id": agent_id, **_record(engine, "agent", agent_id)}
+
+
+def list_agents(engine: Engine) -> list[dict[str, Any]]:
+    return [{"id": key, **record} for key, record in engine.records.list("agent")]
+
+
+def delete_agent(engine: Engine, agent_id: str) -> None:
+    if not (is_id(agent_id) and engine.records.delete("agent", agent_id)):
+        raise NotFound("agent", agent_id)
+
+
+def heartbeat(
+    engine: Engine, agent_id: str, status: str | None, usage: Mapping[str, Any] | None, now: datetime
+) -> None:
+    """Marks the agent seen, and records the tokens that it says it has used."""
+    record = _record(engine, "agent", agent_id)
+    seen = {**record, "status": status or ONLINE, "last_seen": iso(now)}
+    engine.records.put("agent", agent_id, seen)
+    if usage:
+        at = iso(now)
+        entry = {"at": at, "agent_id": agent_id, **usage}
+        engine.records.put(f"token_usage#{at[:7]}", f"{at}#{random_id(6)}", entry)
+
+
+def _record(engine: Engine, kind: str, key: str) -> dict[str, Any]:
+    record = engine.records.get(kind, key) if is_id(key) else None
+    if record is None:
+        raise NotFound(kind, key)
+    return record
+
+
+# -- what a run is to do
+
+
+def action_of(engine: Engine, job: Job, run: Run) -> Action:
+    """The job's action: its own, a named target's, or its agent's, which is given the goal.
+
+    Raises ActionError, permanent, with a sentence that says what to register.
+    """
+    action = job.spec.action
+    if isinstance(action, NamedTarget):
+        return _target_action(engine, action.target)
+    if action is not None:
+        return action
+    if job.spec.agent_id is None:
+        raise _missing("the job has neither an action nor an agent_id: give it one of the two")
+    agent = engine.records.get("agent", job.spec.agent_id)
+    if agent is None:
+        raise _missing(
+            f"agent {job.spec.agent_id} is not registered: "
+            f"PUT /api/agents/{job.spec.agent_id} with a name and a target, or give the job an action"
+        )
+    action = _target_action(engine, agent["target"])
+    if action.type == "http" and action.body is None:
+        return action.model_copy(update={"body": _assignment(engine, job, run)})
+    return action
+
+
+def _target_action(engine: Engine, target_id: str) -> Action:
+    record = engine.records.get("target", target_id)
+    if record is None:
+        raise _missing(f"target {target_id} is not registered: PUT /api/targets/{target_id} with an action")
+    return _ACTION.validate_python(record["action"])
+
+
+def _assignment(engine: Engine, job: Job, run: Run) -> Json:
+    """What an agent is told: its goal, the input, and what came before."""
+    return {
+        "run_id": run.run_id,
+        "job_id": job.job_id,
+        "goal": job.spec.goal,
+        "input": run.input,
+        "context": _context(engine, job, run),
+    }
+
+
+def _context(engine: Engine, job: Job, run: Run) -> dict[str, Json]:
+    """The job's last output, and in a chain the outputs of the nodes before it."""
+    last = next(engine.runs.of_job(job.job_id, RunStatus.COMPLETED), None)
+    context: dict[str, Json] = {"last_output": last.output if last else None}
+    if run.after:
+        before = engine.runs.get_many(run.after.items())
+        context["predecessors"] = {job_id: found.output for (job_id, _), found in before.items()}
+    return context
+
+
+def _missing(message: str) -> ActionError:
+    return ActionError("not_registered", message, permanent=True)
