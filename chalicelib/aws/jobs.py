@@ -59,9 +59,12 @@ class Jobs:
         except ConditionFailed:
             raise Changed(job.job_id) from None
 
-    def delete(self, job_id: str) -> bool:
-        """Deletes the definition; false if there was none."""
-        return self._table.delete(_definition_key(job_id)) is not None
+    def delete(self, job: Job) -> None:
+        """Deletes the definition. Raises Changed where it is no longer `job`."""
+        try:
+            self._table.delete(_definition_key(job.job_id), "version = :version", {":version": job.version})
+        except ConditionFailed:
+            raise Changed(job.job_id) from None
 
     def delete_state(self, job_id: str) -> State:
         """Deletes what is left of a job whose definition is gone; as it was."""

@@ -17,6 +17,10 @@ from chalicelib.core.run import AttemptRecord, Claim, Message, Run, RunError, Ru
 _TIMES = (
     "scheduled_for", "created_at", "lease_until", "not_before", "started_at", "completed_at", "missed_from",
 )  # fmt: skip
+_OUTLINE = (
+    "job_id", "run_id", "status", "reason", "trigger", "revision", "scheduled_for", "created_at",
+    "started_at", "completed_at", "lateness_ms", "error", "dry_run", "missed_from", "missed_count",
+)  # fmt: skip
 _JSON = ("input", "output", "error", "condition", "delivery")
 
 _LOST = RunError(type="worker_lost", message="its worker was lost: the lease ran out before it reported")
@@ -118,10 +122,13 @@ class Runs:
         self, run: Run, status: RunStatus, reason: str, now: datetime, expires_at: int | None = None
     ) -> Run | None:
         """Undoes a claim that did not get the overlap lock: the run waits (queued) or is skipped."""
+        sets, values = _attempt_ends(run, now, None)
         last = len(run.attempts) - 1
+        values.pop(f":attempt{last}")
         removed = f"lease_until, attempts[{last}]" + (", started_at, lateness_ms" if last == 0 else "")
         ended = {"completed_at": iso(now), "expires_at": expires_at} if status is RunStatus.SKIPPED else {}
-        return self._leave_running(run, [], {}, {"status": status, "reason": reason} | ended, removed)
+        fields = {"status": status, "reason": reason} | ended
+        return self._leave_running(run, sets[:-1], values, fields, removed)
 
     def _leave_running(
         self, run: Run, sets: list[str], values: Item, fields: Item, removed: str
@@ -205,6 +212,20 @@ class Runs:
             values[":status"] = status
         terms = Table.query_terms("job_id = :id", values, "#status = :status" if status else None)
         pages = self._table.pages(**terms, ScanIndexForward=False, ConsistentRead=True, Limit=page)
+        return (_run(row) for rows, _ in pages for row in rows)
+
+    def outlines(self, job_id: str, since: datetime) -> Iterator[Run]:
+        """A job's runs from `since` on, newest first, without what they took and gave."""
+        values = {":id": job_id, ":since": slot_id(since.replace(microsecond=0))}
+        terms = Table.query_terms("job_id = :id AND run_id >= :since", values)
+        names = {f"#{name}": name for name in _OUTLINE}
+        pages = self._table.pages(
+            **terms,
+            ProjectionExpression=", ".join(names),
+            ExpressionAttributeNames=names,
+            ScanIndexForward=False,
+            Limit=1000,
+        )
         return (_run(row) for rows, _ in pages for row in rows)
 
     def missed_ranges(self, job_id: str, first: datetime, last: datetime) -> list[Run]:

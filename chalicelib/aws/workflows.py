@@ -16,6 +16,14 @@ from chalicelib.core.chain import Chain
 # A token is good once. It is spent, or its execution has ended or was stopped: there is nobody to report to.
 _SPENT = {"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"}
 
+_GONE = {"StateMachineDoesNotExist", "StateMachineDeleting"}
+_STATUSES = {
+    "RUNNING": "running",
+    "PENDING_REDRIVE": "running",
+    "SUCCEEDED": "completed",
+    "ABORTED": "cancelled",
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -57,21 +65,33 @@ class Workflows:
         """Executions in progress go on to their end."""
         self._client.delete_state_machine(stateMachineArn=machine_arn)
 
-    def start(self, machine_arn: str, name: str, start_input: dict[str, Any]) -> None:
-        """Starts the execution of that name, if it has not been started before."""
+    def start(self, machine_arn: str, name: str, start_input: dict[str, Any]) -> bool:
+        """Starts the execution of that name, if it has not been started; false if there is no machine."""
         try:
             self._client.start_execution(
                 stateMachineArn=machine_arn, name=name, input=json.dumps(start_input)
             )
         except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                return False
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
                 raise
+        return True
+
+    def status(self, machine_arn: str, name: str) -> str:
+        """running, completed, failed or cancelled; failed if it is not there."""
+        try:
+            found = self._client.describe_execution(executionArn=_execution(machine_arn, name))
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
+                raise
+            return "failed"
+        return _STATUSES.get(found["status"], "failed")
 
     def stop(self, machine_arn: str, name: str, reason: str) -> None:
         """Stops the execution, if it has not ended."""
-        arn = f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
         try:
-            self._client.stop_execution(executionArn=arn, cause=reason)
+            self._client.stop_execution(executionArn=_execution(machine_arn, name), cause=reason)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
                 raise
@@ -86,3 +106,7 @@ class Workflows:
             if error.response["Error"]["Code"] not in _SPENT:
                 raise
             log.info("nobody waits for the outcome of run %s any more", run_id)
+
+
+def _execution(machine_arn: str, name: str) -> str:
+    return f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}"

@@ -13,8 +13,8 @@ from chalicelib.core.schedule import Cron, Every, Fold, Gap, Schedule
 YEAR = timedelta(days=366)
 _DAY = timedelta(days=1)
 _RARE = timedelta(days=370)  # between two slots: not even once a year
-_FIELDS = (("minute", 60), ("hour", 24))
-_STEP = re.compile(r"\*/(\d+)", re.ASCII)
+_FIELDS = (("minute", 60), ("hour", 24), ("day of the month", 31), ("month", 12), ("weekday", 7))
+_STEP = re.compile(r"[*?]/(\d+)", re.ASCII)
 
 _AFTER_GAP = {
     Gap.RUN_AFTER: "the run that is due then starts at {after:%H:%M}",
@@ -39,9 +39,9 @@ def warnings(schedule: Schedule, now: datetime) -> list[str]:
 def _uneven_steps(expression: str) -> Iterator[str]:
     for (name, size), text in zip(_FIELDS, expression.split(), strict=False):
         for step in map(int, _STEP.findall(text)):
-            if size % step:
+            if size % step or step > size:
                 last = size - (size - 1) // step * step
-                yield f"*/{step} does not divide the {name}s: the last step is {last}, not {step}"
+                yield f"*/{step} does not divide the {name} field: the last step is {last}, not {step}"
 
 
 def _rare_dates(schedule: Cron, now: datetime) -> Iterator[str]:
@@ -53,8 +53,8 @@ def _rare_dates(schedule: Cron, now: datetime) -> Iterator[str]:
 
 def _jumps(schedule: Cron, now: datetime) -> Iterator[str]:
     """The clock's jumps at which a slot is moved, left out or doubled. Real time surprises nobody."""
-    hours = [*schedule.expression.split(), "*", "*"][1]
-    if hours.startswith("*") and (schedule.gap, schedule.overlap) == (Gap.SKIP, Fold.BOTH):
+    every_hour = all(schedule.pattern.hours[hour] == hour for hour in range(24))
+    if every_hour and (schedule.gap, schedule.overlap) == (Gap.SKIP, Fold.BOTH):
         return
     for before, after in transitions(schedule.zone, now, now + YEAR):
         low, high = sorted((before.replace(tzinfo=None), after.replace(tzinfo=None)))
@@ -75,6 +75,22 @@ def _shift(schedule: Every, now: datetime) -> Iterator[str]:
             f"an interval is real time: from {after:%Y-%m-%d} on, when the clock in {schedule.zone.key} "
             f"goes from {before:%H:%M} to {after:%H:%M}, it shows another time of day"
         )
+
+
+def odd_wall_time(text: str, zone: ZoneInfo) -> Iterator[str]:
+    """Of a time without an offset: that the zone's clock never shows it, or shows it twice."""
+    try:
+        wall = datetime.fromisoformat(text)
+    except ValueError:
+        return
+    if wall.tzinfo:
+        return
+    first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if first > second:
+        taken = first.astimezone(zone)
+        yield f"the clock in {zone.key} never shows {wall:%H:%M} that day: it is taken as {taken:%H:%M}"
+    elif first < second:
+        yield f"the clock in {zone.key} shows {wall:%H:%M} twice that day: the first is taken"
 
 
 def transitions(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:

@@ -21,7 +21,7 @@ from typing import Annotated, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from chalicelib.core.errors import Detail, Invalid
-from chalicelib.core.ids import slot_id
+from chalicelib.core.ids import is_id, slot_id
 from chalicelib.core.job import Name, Written
 
 MAX_JOBS = 100
@@ -114,6 +114,7 @@ class Chain(BaseModel):
     owner: str
     created_at: datetime
     machine_arn: str = ""  # of its state machine, once there is one
+    deleted_at: datetime | None = None  # kept for its executions
     schema_version: int = 1
 
 
@@ -301,9 +302,12 @@ class NodeTask:
             fields = json.loads(text)
             names = ("chain", "execution", "node", "token")
             chain_id, execution, job_id, token = (str(fields[name]) for name in names)
+            started = datetime.fromisoformat(fields["started"])
+            if started.tzinfo is None or not all(map(is_id, (chain_id, execution, job_id))):
+                raise ValueError("an id or the start is none")
             after = {
                 job: str(result["run_id"]) for job, result in fields["after"].items() if result["run_id"]
             }
-            return cls(chain_id, execution, datetime.fromisoformat(fields["started"]), job_id, token, after)
+            return cls(chain_id, execution, started, job_id, token, after)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise Invalid.one("message", f"is no node's message ({type(error).__name__}: {error})") from None

@@ -34,5 +34,5 @@ def slot_id(slot: datetime) -> str:
 
 
 def manual_run_id(now: datetime) -> str:
-    """The second of the trigger and a random suffix: sorts by time among the scheduled ones."""
-    return f"{slot_id(now.replace(microsecond=0))}-{random_id(6)}"
+    """The second of the trigger, its milliseconds and a random suffix: sorts by time among the others."""
+    return f"{slot_id(now.replace(microsecond=0))}-{now.microsecond // 1000:03d}{random_id(4)}"

@@ -69,6 +69,9 @@ class Statistics:
     average_seconds: float | None
 
 
+_STARTED = ("completed", "failed", "cancelled")
+
+
 def statistics(counted: Iterable[Tally], today: datetime) -> Statistics:
     """Over all of `counted`; today's runs are those that ended at `today` (midnight) or later."""
     runs_today = duration = 0
@@ -77,7 +80,7 @@ def statistics(counted: Iterable[Tally], today: datetime) -> Statistics:
         ended.update(tally.ended)
         duration += tally.duration_ms
         if tally.at >= today:
-            runs_today += sum(tally.ended.values())
+            runs_today += sum(tally.ended.get(status, 0) for status in _STARTED)
     finished = ended["completed"] + ended["failed"]
     return Statistics(
         runs_today,
@@ -88,7 +91,7 @@ def statistics(counted: Iterable[Tally], today: datetime) -> Statistics:
 
 def midnight(now: datetime, zone: tzinfo) -> datetime:
     """The beginning of today in the zone."""
-    return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+    return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,8 @@ def suggestions(grid: Sequence[Sequence[int]]) -> list[Suggestion]:
     for day in range(7):
         hours = [hour for hour in range(24) if grid[hour][day] > peak * TYPICAL]
         if hours:
-            starts.setdefault(_clock(hours[0] * 60 - 5), []).append(day)
-            ends.setdefault(_clock((hours[-1] + 1) * 60), []).append(day)
+            for times, minutes in ((starts, hours[0] * 60 - 5), (ends, (hours[-1] + 1) * 60)):
+                times.setdefault(_clock(minutes), []).append((day + minutes // 1440) % 7)
     return [
         *(Suggestion(time, days_label(days), "5 min before typical start") for time, days in starts.items()),
         *(Suggestion(time, days_label(days), "end of typical work day") for time, days in ends.items()),
@@ -169,7 +172,7 @@ def suggestions(grid: Sequence[Sequence[int]]) -> list[Suggestion]:
 
 
 def _clock(minutes: int) -> str:
-    """`08:55`. Past midnight it is another day's: a time is all it is."""
+    """`08:55`, also of the day before and of the day after."""
     return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
 
 

@@ -37,11 +37,12 @@ def parse_instant(text: str, zone: tzinfo = UTC) -> datetime:
         raise ValueError("give a date and time as 2027-04-01T09:00:00Z, or without Z in the schedule's zone")
     try:
         given = datetime.fromisoformat(text.upper().replace(",", "."))
-    except ValueError as error:
+        instant = (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is no date and time: {error}") from None
-    if not 1970 <= given.year < 9000:  # beyond, zones and text leave the calendar
+    if not 1970 <= instant.year < 9000:  # beyond, zones and text leave the calendar
         raise ValueError("give a year from 1970 to 8999")
-    return (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
+    return instant
 
 
 def from_iso(text: str) -> datetime:

@@ -359,7 +359,8 @@ def checked_schedule(fields: Mapping[str, Any]) -> ScheduleSpec:
         cause = problem.get("ctx", {}).get("error")
         if isinstance(cause, Invalid):
             raise cause from None
-        raise Invalid.one(str(problem["loc"][-1]), str(problem["msg"])) from None
+        message = str(problem["msg"]).removeprefix("Value error, ")
+        raise Invalid.one(str(problem["loc"][-1]), message) from None
 
 
 def _instant(field: str, text: str, zone: tzinfo) -> str:

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib.core import schedule
+from chalicelib.core import cron, schedule
 from chalicelib.core.cron import ALIASES
 from chalicelib.core.english import crons
 from chalicelib.core.english.clauses import read
@@ -306,7 +306,37 @@ def _describe_cron(schedule: dict[str, Any]) -> str:
         text = str(get_description(" ".join(_simpler(fields)), options))
     except (FormatError, MissingFieldError):
         return given
-    return _plainer(text, fields)
+    text = _plainer(text, fields)
+    return text if _is_plain(fields) or _reads_back(text, given) else given
+
+
+_LIST = r"(\d+|[a-z]{3})(-(\d+|[a-z]{3}))?"
+_PLAIN_FIELD = re.compile(rf"\*|{_LIST}(,{_LIST})*", re.IGNORECASE)
+_SIZES = (60, 24)  # of the fields whose steps cron-descriptor says rightly, if they divide
+
+
+def _is_plain(fields: list[str]) -> bool:
+    """Whether cron-descriptor can be trusted: numbers, names and ranges, even steps, one kind of day."""
+    if len(fields) != 5 or "*" not in (fields[2], fields[4]):
+        return False
+    return all(
+        _PLAIN_FIELD.fullmatch(text) or (i < len(_SIZES) and _divides(text, _SIZES[i]))
+        for i, text in enumerate(fields)
+    )
+
+
+def _divides(text: str, size: int) -> bool:
+    step = re.fullmatch(r"\*/(\d{1,2})", text)
+    return step is not None and 0 < int(step[1]) < size and size % int(step[1]) == 0
+
+
+def _reads_back(text: str, expression: str) -> bool:
+    """Whether the grammar reads the description as the schedule that it describes."""
+    try:
+        said = parse(text, now=datetime(2026, 1, 1, tzinfo=UTC)).schedule
+    except Invalid:
+        return False
+    return said["type"] == "cron" and cron.parse(said["expression"]) == cron.parse(expression)
 
 
 def _simpler(fields: list[str]) -> list[str]:

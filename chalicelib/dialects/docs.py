@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 from chalicelib.dialects.http import Answer, Api, Call, Route
 
 _REFERENCE = "#/components/schemas/{model}"
-_ERRORS = {"400", "401", "403", "404", "409", "413", "415", "422"}
+_ERRORS = ("400", "401", "403", "404", "405", "409", "413", "415", "422", "429", "500")
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Belfry API</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
@@ -114,13 +114,14 @@ def _operation(api: Api, route: Route, schemas: dict[str, Any]) -> dict[str, Any
         "parameters": [*_path_parameters(route), *_query_parameters(route, schemas)],
         "responses": {
             str(route.status): _response(route),
-            **{code: _json(api.error, "An error") for code in sorted(_ERRORS)},
+            **{code: _json(api.error, "An error") for code in _ERRORS},
         },
     }
     if route.view.__doc__:
         operation["description"] = " ".join(route.view.__doc__.split())
     if route.takes:
-        operation["requestBody"] = {"content": _content(route.takes)}
+        required = "required" in schemas[route.takes.__name__]
+        operation["requestBody"] = {"content": _content(route.takes), "required": required}
     if route.role is None:
         operation["security"] = []
     return operation
@@ -140,8 +141,10 @@ def _query_parameters(route: Route, schemas: dict[str, Any]) -> Iterator[dict[st
 
 
 def _response(route: Route) -> dict[str, Any]:
+    if route.status == 204:
+        return {"description": "Done"}
     if route.gives is None:
-        return {"description": "Done" if route.status == 204 else "Text"}
+        return {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}
     return _json(route.gives, "Done")
 
 
@@ -177,7 +180,7 @@ def _details(document: dict[str, Any], path: str, method: str, operation: dict[s
     blocks = "".join(
         f"<p>{title}</p><pre>{html.escape(json.dumps(_shown(document, part), indent=2))}</pre>"
         for title, part in shown
-        if part and "content" in part
+        if part and "application/json" in part.get("content", {})
     )
     description = html.escape(operation.get("description", ""))
     return (

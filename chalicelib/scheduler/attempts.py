@@ -19,7 +19,7 @@ from chalicelib.core.settings import Settings
 from chalicelib.core.template import render
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.settle import LEASE_MARGIN
-from chalicelib.scheduler.targets import action_of
+from chalicelib.scheduler.targets import action_of, outputs_before
 
 _POLL = 0.05  # seconds between looks at whether the worker is being stopped
 _LAST_WORD = timedelta(seconds=2)  # for an action that ends itself in time, and says what it ended
@@ -154,7 +154,7 @@ def _given(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> Att
             "attempt": number,
             "dry_run": run.dry_run,
         },
-        input=run.input,
+        input=outputs_before(engine, run) if run.after else run.input,
         idempotency_key=f"{job.job_id}/{run.run_id}",
         number=number,
         seconds_left=left,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib.core.asl import start_input
@@ -16,6 +16,7 @@ from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.scheduler.engine import Engine
 
+_SETTLED = timedelta(minutes=1)  # by then an execution that was begun is known to Step Functions
 _TRIES = 5  # to note a chain on a job that others change meanwhile
 _STARTING = {RunStatus.COMPLETED, RunStatus.FAILED}  # ends of a root's own run that begin an execution
 
@@ -28,50 +29,67 @@ log = logging.getLogger(__name__)
 def create(engine: Engine, spec: ChainSpec, owner: str, now: datetime) -> Chain:
     """Raises Invalid where a job does not exist. The chain is there when all else of it is."""
     known = engine.jobs.definitions(spec.jobs, consistent=True)
-    unknown = [
-        Detail(f"jobs.{i}", f"there is no job {job}") for i, job in enumerate(spec.jobs) if job not in known
-    ]
+    unknown = [_no_job(i, job_id) for i, job_id in enumerate(spec.jobs) if job_id not in known]
     if unknown:
         raise Invalid(*unknown)
     chain = Chain(
         chain_id=f"chain_{random_id(12)}", revision=millis(now), spec=spec, owner=owner, created_at=now
     )
     chain = chain.model_copy(update={"machine_arn": engine.workflows.create(chain)})
-    engine.records.put(
-        "chain_revision", _snapshot(chain.chain_id, chain.revision), chain.model_dump(mode="json")
-    )
-    for job_id in spec.jobs:
-        _note_on_job(engine, job_id, chain.chain_id, used=True)
-    engine.records.put("chain", chain.chain_id, chain.model_dump(mode="json"))
+    try:
+        for i, job_id in enumerate(spec.jobs):
+            if not _note_on_job(engine, job_id, chain.chain_id, used=True):
+                raise Invalid(_no_job(i, job_id))  # deleted meanwhile
+        engine.records.put("chain", chain.chain_id, chain.model_dump(mode="json"))
+    except Exception:
+        _dismantle(engine, chain)
+        raise
     return chain
 
 
+def _no_job(i: int, job_id: str) -> Detail:
+    return Detail(f"jobs.{i}", f"there is no job {job_id}")
+
+
+def _dismantle(engine: Engine, chain: Chain) -> None:
+    for job_id in chain.spec.jobs:
+        _note_on_job(engine, job_id, chain.chain_id, used=False)
+    engine.workflows.delete(chain.machine_arn)
+
+
 def get(engine: Engine, chain_id: str) -> Chain:
-    record = engine.records.get("chain", chain_id) if is_id(chain_id) else None
-    if record is None:
+    chain = _stored(engine, chain_id)
+    if chain is None or chain.deleted_at:
         raise NotFound("chain", chain_id)
-    return Chain.model_validate(record)
+    return chain
+
+
+def _stored(engine: Engine, chain_id: str) -> Chain | None:
+    """The chain, also one that was deleted: its executions go on, and are remembered."""
+    record = engine.records.get("chain", chain_id) if is_id(chain_id) else None
+    return Chain.model_validate(record) if record else None
 
 
 def list_chains(engine: Engine) -> list[Chain]:
     """Newest first."""
-    chains = [Chain.model_validate(record) for _, record in engine.records.list("chain")]
-    return sorted(chains, key=lambda chain: chain.created_at, reverse=True)
+    chains = (Chain.model_validate(record) for _, record in engine.records.list("chain"))
+    return sorted(
+        (chain for chain in chains if not chain.deleted_at), key=lambda chain: chain.created_at, reverse=True
+    )
 
 
-def delete(engine: Engine, chain_id: str) -> None:
-    """Executions in progress go on to their end, with the definition they began with."""
+def delete(engine: Engine, chain_id: str, now: datetime) -> None:
+    """Executions in progress go on to their end. What fails half way can be done again."""
     chain = get(engine, chain_id)
-    engine.records.delete("chain", chain_id)
-    for job_id in chain.spec.jobs:
-        _note_on_job(engine, job_id, chain_id, used=False)
-    engine.workflows.delete(chain.machine_arn)
+    _dismantle(engine, chain)
+    gone = chain.model_copy(update={"deleted_at": now})
+    engine.records.put("chain", chain_id, gone.model_dump(mode="json"))
 
 
 def using(engine: Engine, job: Job) -> list[Chain]:
     """The chains that have the job as a node."""
-    records = (engine.records.get("chain", chain_id) for chain_id in job.chains)
-    return [Chain.model_validate(record) for record in records if record]
+    chains = (_stored(engine, chain_id) for chain_id in job.chains)
+    return [chain for chain in chains if chain and not chain.deleted_at]
 
 
 def trigger(engine: Engine, chain_id: str, now: datetime) -> PipelineRun:
@@ -83,27 +101,41 @@ def trigger(engine: Engine, chain_id: str, now: datetime) -> PipelineRun:
 def list_executions(engine: Engine, chain_id: str, limit: int) -> list[PipelineRun]:
     """Newest first."""
     get(engine, chain_id)
-    return list(islice(engine.pipelines.of_chain(chain_id, limit), limit))
+    found = islice(engine.pipelines.of_chain(chain_id, limit), limit)
+    return [_reconciled(engine, run, engine.now()) for run in found]
 
 
 def get_execution(engine: Engine, chain_id: str, execution: str) -> tuple[PipelineRun, ChainSpec]:
-    """The execution, and the graph that it began with."""
-    get(engine, chain_id)
+    """The execution, and its graph; also of a chain that was deleted."""
+    chain = _stored(engine, chain_id)
+    if chain is None:
+        raise NotFound("chain", chain_id)
     run = engine.pipelines.get(chain_id, execution) if len(execution) <= 80 else None
     if run is None:
         raise NotFound("execution", execution)
-    return run, _spec_of(engine, run)
+    return _reconciled(engine, run, engine.now()), chain.spec
+
+
+def _reconciled(engine: Engine, run: PipelineRun, now: datetime) -> PipelineRun:
+    """As it is. A machine that ended without its nodes' reports (stopped from outside, say) has ended."""
+    if run.status != "running" or now - run.started_at < _SETTLED:
+        return run
+    status = engine.workflows.status(run.machine_arn, run.execution)
+    if status == "running" or not engine.pipelines.end(run, status, now):
+        return run
+    return run.model_copy(update={"status": status, "completed_at": now})
 
 
 def cancel(engine: Engine, chain_id: str, execution: str, by: str, now: datetime) -> PipelineRun:
-    """Stops the execution, but not the runs of its nodes that have begun.
+    """Stops the execution, but not the runs of its nodes that have begun. It can be repeated.
 
-    Raises Conflict where it has ended.
+    Raises Conflict where it has ended by itself.
     """
     run, _ = get_execution(engine, chain_id, execution)
-    if not engine.pipelines.end(run, "cancelled", now):
+    if run.status not in ("running", "cancelled"):
         raise Conflict(f"execution {execution} is {run.status} and cannot be cancelled")
     engine.workflows.stop(run.machine_arn, execution, f"cancelled by {by}")
+    engine.pipelines.end(run, "cancelled", now)
     return get_execution(engine, chain_id, execution)[0]
 
 
@@ -140,11 +172,15 @@ def accept(engine: Engine, task: NodeTask, now: datetime) -> Message:
         after=task.after,
         task_token=task.token,
     )
-    if engine.runs.add(run):
+    is_new = engine.runs.add(run)
+    if is_new:
         node = NodeRun(status="running", run_id=run.run_id)
-        engine.pipelines.note(task.chain_id, task.execution, task.job_id, node)
+        pipeline = engine.pipelines.note(task.chain_id, task.execution, task.job_id, node)
     else:
         engine.runs.set_token(task.job_id, task.run_id, task.token)
+        pipeline = engine.pipelines.get(task.chain_id, task.execution)
+    if pipeline and pipeline.status == "cancelled":
+        engine.runs.end(run, RunStatus.CANCELLED, "its execution was cancelled", now, None)
     return Message(task.job_id, task.run_id, 0, now, now, Trigger.CHAIN)
 
 
@@ -164,12 +200,13 @@ def _report(engine: Engine, run: Run, chain_id: str, execution: str, token: str,
         chain_id, execution, run.job_id, NodeRun(status=status, run_id=run.run_id)
     )
     engine.workflows.report(token, status, run.run_id)
-    if pipeline:
-        _end(engine, pipeline, now)
+    chain = _stored(engine, chain_id)
+    if pipeline and chain:
+        _end(engine, pipeline, chain.spec, now)
 
 
-def _end(engine: Engine, pipeline: PipelineRun, now: datetime) -> None:
-    outcome = pipeline.outcome(_spec_of(engine, pipeline))
+def _end(engine: Engine, pipeline: PipelineRun, spec: ChainSpec, now: datetime) -> None:
+    outcome = pipeline.outcome(spec)
     if outcome and engine.pipelines.end(pipeline, outcome, now):
         log.info("chain %s: execution %s is %s", pipeline.chain_id, pipeline.execution, outcome)
 
@@ -192,8 +229,16 @@ def _start(engine: Engine, chain: Chain, begun_by: str, root: Run | None, now: d
         resolved = {root.job_id: {"status": node.status, "run_id": node.run_id}}
         noted = engine.pipelines.note(chain.chain_id, name, root.job_id, node)
         run = noted or run
-    engine.workflows.start(chain.machine_arn, name, start_input(chain.spec, resolved))
-    _end(engine, run, now)  # a root alone, or one whose end leads nowhere, is all there is
+    try:
+        there = engine.workflows.start(chain.machine_arn, name, start_input(chain.spec, resolved))
+    except Exception:
+        if root is None:  # nobody comes again for it; whoever asked is told
+            engine.pipelines.end(run, "failed", now)
+        raise
+    if there:
+        _end(engine, run, chain.spec, now)  # a root whose end leads nowhere is all there is
+    else:
+        engine.pipelines.end(run, "failed", now)  # the chain is being deleted
     return run
 
 
@@ -205,27 +250,16 @@ def _execution_name(chain: Chain, begun_by: str, root: Run | None, now: datetime
     return f"{slot_id(begun.replace(microsecond=0))}-{digest[:16]}"
 
 
-def _spec_of(engine: Engine, run: PipelineRun) -> ChainSpec:
-    record = engine.records.get("chain_revision", _snapshot(run.chain_id, run.revision))
-    if record is None:
-        raise NotFound("chain revision", _snapshot(run.chain_id, run.revision))
-    return Chain.model_validate(record).spec
-
-
-def _snapshot(chain_id: str, revision: int) -> str:
-    return f"{chain_id}#{revision}"
-
-
-def _note_on_job(engine: Engine, job_id: str, chain_id: str, *, used: bool) -> None:
-    """Writes on the job's definition that the chain uses it, or no longer does."""
+def _note_on_job(engine: Engine, job_id: str, chain_id: str, *, used: bool) -> bool:
+    """Writes on the job's definition that the chain uses it, or no longer does; false if there is no job."""
     for _ in range(_TRIES):
         job = engine.jobs.definitions([job_id], consistent=True).get(job_id)
         if job is None or (chain_id in job.chains) is used:
-            return
+            return job is not None
         chains = (*job.chains, chain_id) if used else tuple(one for one in job.chains if one != chain_id)
         try:
             engine.jobs.replace(job.model_copy(update={"chains": chains, "version": job.version + 1}), job)
         except Conflict:
             continue
-        return
+        return True
     raise Conflict(f"job {job_id} is being changed; try again")

@@ -115,6 +115,8 @@ def _place(cursor: str | None) -> Place | None:
         return None
     try:
         day, key, index = base64.urlsafe_b64decode(cursor).decode().split("|")
+        if not 1 <= len(key) <= 64:
+            raise ValueError("no key of the log")
         return date.fromisoformat(day).isoformat(), key, max(0, int(index))
     except (ValueError, binascii.Error):
         raise Invalid.one("cursor", "give the cursor that the page before ended with") from None

@@ -140,7 +140,7 @@ def delete(engine: Engine, job_id: str) -> None:
     if chains := using(engine, job):
         named = ", ".join(chain.chain_id for chain in chains)
         raise Conflict(f"job {job_id} is used by {named}; delete that first")
-    engine.jobs.delete(job_id)
+    engine.jobs.delete(job)
     forget(engine, job_id, engine.now())
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.core import natural
-from chalicelib.core.advice import warnings
+from chalicelib.core.advice import odd_wall_time, warnings
 from chalicelib.core.errors import Invalid, Unavailable
 from chalicelib.core.instants import parse_instant
 from chalicelib.core.job import AtSpec, ScheduleSpec, checked_schedule, parsed
@@ -45,9 +45,9 @@ def _asked(
     issue = refusal.details[0].issue
     try:
         answer = engine.ask_model(model_id, text, timezone, now)
-        if "refused" in answer:
+        if answer.get("refused"):
             raise Unavailable(f"the model refuses: {str(answer['refused'])[:200]}")
-        spec = checked_schedule({"timezone": timezone, **answer})
+        spec = checked_schedule({"timezone": timezone} | {k: v for k, v in answer.items() if k != "refused"})
         _require_future(spec, now)
     except (Invalid, Unavailable) as error:
         raise Invalid.one("text", f"{issue} ({error})") from None
@@ -74,12 +74,12 @@ class Validated:
 _VALUES = {"cron": "expression", "every": "interval", "at": "datetime"}
 
 
-def validate(kind: str, value: str, timezone: str, count: int, start: datetime) -> Validated:
+def validate(kind: str, value: str, timezone: str, count: int, start: datetime, now: datetime) -> Validated:
     """Whether `value` is a schedule of that kind, and its next `count` runs strictly after `start`."""
     given: str | int = int(value) if kind == "every" and value.isascii() and value.isdigit() else value
     try:
         spec = checked_schedule({"type": kind, _VALUES[kind]: given, "timezone": timezone})
-        _require_future(spec, start)
+        _require_future(spec, min(start, now))
     except Invalid as error:
         return Validated(error="; ".join(issue for _, issue in error.details))
     schedule = parsed(spec, start.replace(microsecond=0))
@@ -87,4 +87,5 @@ def validate(kind: str, value: str, timezone: str, count: int, start: datetime) 
     while len(slots) < count and (slot := schedule.next(slots[-1] if slots else start)):
         slots.append(slot)
     described = natural.describe(spec.model_dump(exclude_none=True))
-    return Validated(None, tuple(slots), described, tuple(warnings(schedule, start)))
+    said = [*warnings(schedule, start), *(odd_wall_time(value, schedule.zone) if kind == "at" else ())]
+    return Validated(None, tuple(slots), described, tuple(said))

@@ -135,9 +135,8 @@ def cancel(engine: Engine, job_id: str, run_id: str, by: str, now: datetime) -> 
         if ended:
             break
     was_running = run.status is RunStatus.RUNNING
-    if was_running:
-        on_end(engine, None, ended, now)  # its chain does not wait for the target to let go
-    else:
+    on_end(engine, None, ended, now)  # its chain does not wait for the target to let go
+    if not was_running:
         found = engine.jobs.get(job_id)
         _settle(engine, found[0] if found else None, ended, now, is_news=True)
     log_runs(engine, [ended], now, settings)
@@ -215,6 +214,7 @@ def _fail(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_new: b
 def _settle(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news: bool) -> None:
     if settle(engine, job, run, now, is_news=is_news):
         count_runs(engine, [run])
+    on_end(engine, job, run, now)
 
 
 def _unstarted(message: Message, now: datetime) -> Run:

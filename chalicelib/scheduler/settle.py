@@ -11,7 +11,6 @@ from typing import Any
 from chalicelib.core.errors import Conflict
 from chalicelib.core.job import AtSpec, Job, JobStatus, Overlap, State
 from chalicelib.core.run import Run, RunStatus, Trigger
-from chalicelib.scheduler.chains import on_end
 from chalicelib.scheduler.engine import Engine
 
 LEASE_MARGIN = timedelta(seconds=15)  # a lease outlives its attempt by this
@@ -21,8 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def settle(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news: bool) -> bool:
-    """Counts the run, lets the run that waits go on, changes the job's status where the run decides it, and
-    tells the chains.
+    """Counts the run, lets the run that waits go on, and changes the job's status where the run decides it.
 
     `is_news`: it was ended just now, not found ended. Gives whether it was counted now. Raises
     RuntimeError where SQS refuses the message of the run that waited: settle it again.
@@ -31,7 +29,6 @@ def settle(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news:
         return is_news
     if job is None:
         forget(engine, run.job_id, now)
-        on_end(engine, None, run, now)
         return is_news
     holds_lock = job.spec.overlap is not Overlap.ALLOW and run.started_at is not None
     state, counted = engine.jobs.settle(run, holds_lock=holds_lock, is_news=is_news)
@@ -39,7 +36,6 @@ def settle(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news:
     ended = _ended(job, run, state)
     if ended:
         change_status(engine, job, *ended, now, job.rescheduled(now))
-    on_end(engine, job, run, now)
     return counted
 
 

@@ -137,9 +137,14 @@ def _context(engine: Engine, job: Job, run: Run) -> dict[str, Json]:
     last = next(engine.runs.of_job(job.job_id, RunStatus.COMPLETED), None)
     context: dict[str, Json] = {"last_output": last.output if last else None}
     if run.after:
-        before = engine.runs.get_many(run.after.items())
-        context["predecessors"] = {job_id: found.output for (job_id, _), found in before.items()}
+        context["predecessors"] = outputs_before(engine, run)
     return context
+
+
+def outputs_before(engine: Engine, run: Run) -> dict[str, Json]:
+    """In a chain: the outputs of the nodes before a run's, by job."""
+    before = engine.runs.get_many(run.after.items())
+    return {job_id: found.output for (job_id, _), found in before.items()}
 
 
 def _missing(message: str) -> ActionError:

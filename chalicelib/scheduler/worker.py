@@ -20,7 +20,7 @@ from chalicelib.core.planning import refusal, waited_too_long
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.core.settings import Settings
 from chalicelib.scheduler.attempts import attempt
-from chalicelib.scheduler.chains import message_of
+from chalicelib.scheduler.chains import message_of, on_end
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.missed import missed_run
@@ -29,6 +29,7 @@ from chalicelib.scheduler.settle import LEASE_MARGIN, VISIBILITY_MARGIN, is_free
 _PATIENCE = timedelta(seconds=5)  # a worker sleeps this long at most for a run that is not due yet
 _PAUSED_DELAY = timedelta(seconds=60)
 _ROW_DELAY = timedelta(seconds=1)  # for a row that is written just after the message
+_TELL_AGAIN = timedelta(seconds=30)
 _UNREADABLE_DELAY = timedelta(minutes=5)
 
 log = logging.getLogger(__name__)
@@ -45,9 +46,11 @@ class Received:
 
 @dataclass(frozen=True)
 class Keep:
-    """The message stays in the queue, invisible for this long."""
+    """The message stays in the queue, invisible for this long. `run` and `counted` as in Done."""
 
     delay: timedelta
+    run: Run | None = None
+    counted: bool = False
 
 
 _AGAIN = Keep(timedelta())
@@ -72,10 +75,11 @@ class Batch:
 
 def work(engine: Engine, received: Sequence[Received]) -> list[str]:
     """Handles a batch, each message in a thread; gives the ids of the messages that are to stay."""
-    messages = {item: message for item in received if (message := _read(engine, item))}
+    unread: list[Received] = []
+    messages = {item: message for item in received if (message := _read(engine, item, unread))}
     settings = engine.settings()
     if settings.is_paused:
-        return _put_off(engine, messages)
+        return _put_off(engine, messages) + [item.message_id for item in unread]
     jobs = engine.jobs.definitions({message.job_id for message in messages.values()}, consistent=True)
     engine.queue.hide(
         {
@@ -85,9 +89,8 @@ def work(engine: Engine, received: Sequence[Received]) -> list[str]:
         }
     )
     verdicts = _in_threads(Batch(engine, jobs, settings), messages)
-    done = [verdict for verdict in verdicts.values() if isinstance(verdict, Done)]
-    count_runs(engine, [verdict.run for verdict in done if verdict.run and verdict.counted])
-    ended = [verdict.run for verdict in done if verdict.run]
+    count_runs(engine, [verdict.run for verdict in verdicts.values() if verdict.run and verdict.counted])
+    ended = [verdict.run for verdict in verdicts.values() if verdict.run]
     if ended:
         log_runs(
             engine, sorted(ended, key=lambda run: run.completed_at or run.created_at), engine.now(), settings
@@ -95,17 +98,20 @@ def work(engine: Engine, received: Sequence[Received]) -> list[str]:
     kept = {item: verdict.delay for item, verdict in verdicts.items() if isinstance(verdict, Keep)}
     engine.queue.hide({item.receipt: math.ceil(delay.total_seconds()) for item, delay in kept.items()})
     failed = [item for item in messages if item not in verdicts]
-    return [item.message_id for item in [*kept, *failed]]
+    return [item.message_id for item in [*kept, *failed, *unread]]
 
 
-def _read(engine: Engine, item: Received) -> Message | None:
+def _read(engine: Engine, item: Received, unread: list[Received]) -> Message | None:
     """The message; one that cannot be parsed goes to the dead letters, and the batch goes on."""
     try:
         return message_of(engine, item.body, engine.now())
     except Invalid as error:
         log.error("to the dead letters: message %s: %s", item.message_id, error)
         engine.queue.bury(item.body)
-        return None
+    except Exception:
+        log.exception("message %s stays in the queue", item.message_id)
+        unread.append(item)
+    return None
 
 
 def _put_off(engine: Engine, messages: dict[Received, Message]) -> list[str]:
@@ -156,7 +162,7 @@ def _of_deleted_job(batch: Batch, message: Message) -> Keep | Done:
         return Done()
     if run.is_finished:
         settle(engine, None, run, now, is_news=False)
-        return Done()
+        return _told(engine, None, run, False)
     expires_at = batch.settings.run_expiry(now)
     ended = engine.runs.end(run, RunStatus.CANCELLED, "its job was deleted", now, expires_at)
     return _settled(batch, None, ended)
@@ -198,7 +204,7 @@ def _lost(engine: Engine, job: Job, message: Message, run: Run) -> Keep | Done:
     """The run is not to be had: it is finished, another message's, or not ready."""
     now = engine.now()
     if run.is_finished:
-        return Done(run, settle(engine, job, run, now, is_news=False))
+        return _told(engine, job, run, settle(engine, job, run, now, is_news=False))
     if run.dispatch > message.dispatch:
         return Done()
     if run.dispatch < message.dispatch:
@@ -268,4 +274,14 @@ def _settled(batch: Batch, job: Job | None, run: Run | None) -> Keep | Done:
     """Settles the run that a write ended; where the write came too late, the message finds out why."""
     if run is None:
         return _AGAIN
-    return Done(run, settle(batch.engine, job, run, batch.engine.now(), is_news=True))
+    return _told(batch.engine, job, run, settle(batch.engine, job, run, batch.engine.now(), is_news=True))
+
+
+def _told(engine: Engine, job: Job | None, run: Run, counted: bool) -> Keep | Done:
+    """Tells the chains of a settled run; where that fails, its message comes again to do it."""
+    try:
+        on_end(engine, job, run, engine.now())
+    except Exception:
+        log.exception("run %s/%s is settled, but its chains do not know of it yet", run.job_id, run.run_id)
+        return Keep(_TELL_AGAIN, run, counted)
+    return Done(run, counted)

@@ -55,6 +55,15 @@ def test_the_documents_examples_are_in_it(api: Client) -> None:
     assert schemas["JobView"]["examples"][0]["id"] == "job_abc123"
 
 
+def test_the_examples_are_what_their_models_take() -> None:
+    for api in app.APIS:
+        for route in api.routes:
+            for model in filter(None, (route.takes, route.gives)):
+                extra = model.model_config.get("json_schema_extra") or {}
+                for example in extra.get("examples", ()):  # type: ignore[union-attr]
+                    model.model_validate(example)
+
+
 def test_the_page_shows_every_path(api: Client) -> None:
     reply = api("GET", "/api/docs")
     assert reply.status == 200

@@ -180,6 +180,7 @@ def cancel_run(call: Call, body: NoFields) -> Answer:
 
 @API.route("POST", f"{RUN}/rerun", gives=Queued, status=202, role=Role.OPERATOR, writes="run.rerun")
 def rerun_run(call: Call, body: NoFields) -> Answer:
+    _may_touch(call)
     asked = runs.Asked(call.who.id, request_key=call.idempotency_key)
     return _queued(runs.rerun(call.engine, call.path["id"], call.path["run_id"], asked, call.now))
 
@@ -211,7 +212,7 @@ def parse_text(call: Call, body: ParseText) -> Answer:
 @API.route("GET", "/api/scheduler/validate", gives=ValidationView)
 def validate_schedule(call: Call, query: ValidateQuery) -> Answer:
     start = parse_instant(query.from_) if query.from_ else call.now
-    checked = language.validate(query.type, query.value, query.timezone, query.count, start)
+    checked = language.validate(query.type, query.value, query.timezone, query.count, start, call.now)
     return Answer(validation_view(checked, zone(query.timezone)))
 
 
@@ -254,7 +255,8 @@ def list_chains(call: Call) -> Answer:
 
 @API.route("POST", CHAINS, gives=ChainView, status=201, role=Role.OPERATOR, writes="chain.create")
 def create_chain(call: Call, body: CreateChain) -> Answer:
-    chain = chains.create(call.engine, body.spec(), call.who.id, call.now)
+    _may_run(call, body)
+    chain = chains.create(call.engine, body, call.who.id, call.now)
     return Answer(chain_view(chain), target=chain.chain_id)
 
 
@@ -265,12 +267,13 @@ def get_chain(call: Call) -> Answer:
 
 @API.route("DELETE", CHAIN, gives=None, status=204, role=Role.OPERATOR, writes="chain.delete")
 def delete_chain(call: Call) -> Answer:
-    chains.delete(call.engine, call.path["id"])
+    chains.delete(call.engine, call.path["id"], call.now)
     return Answer()
 
 
 @API.route("POST", f"{CHAIN}/trigger", gives=Started, status=202, role=Role.OPERATOR, writes="chain.trigger")
 def trigger_chain(call: Call, body: NoFields) -> Answer:
+    _may_run(call, chains.get(call.engine, call.path["id"]).spec)
     run = chains.trigger(call.engine, call.path["id"], call.now)
     return Answer({"execution_id": run.execution, "chain_id": run.chain_id, "status": "running"})
 
@@ -428,3 +431,10 @@ def _may_use(call: Call, action: Action) -> None:
 def _may_touch(call: Call) -> None:
     """Whether the job is one that the caller may change."""
     _may_name_action(call, jobs.get(call.engine, call.path["id"])[0].spec)
+
+
+def _may_run(call: Call, spec: ChainSpec) -> None:
+    """Whether the caller may have each of a chain's jobs run."""
+    for job in call.engine.jobs.definitions(spec.jobs, consistent=True).values():
+        if job:
+            _may_name_action(call, job.spec)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -50,6 +50,15 @@ JOB_EXAMPLE: dict[str, Any] = {
     "last_run_at": "2026-03-02T08:00:00-05:00",
     "run_count": 42,
     "created_at": "2026-01-01T00:00:00Z",
+    # beside the document's:
+    "status_reason": None,
+    "last_run_id": "20260302T130000Z",
+    "last_run_status": "completed",
+    "consecutive_failures": 0,
+    "origin": "native",
+    "owner": "key_4k7vwq2m9x",
+    "updated_at": "2026-01-01T00:00:00Z",
+    "schema_version": 1,
 }
 CREATE_EXAMPLE: dict[str, Any] = {
     "name": "Price alert",
@@ -188,12 +197,13 @@ class CalendarQuery(ZoneQuery):
 
     def window(self, now: datetime) -> tuple[datetime, datetime]:
         """By default a week from today. Raises Invalid naming what is wrong."""
-        today = midnight(now, zone(self.timezone))
-        start = _moment("start", self.start, self.timezone) if self.start else today
-        end = _moment("end", self.end, self.timezone) if self.end else start + timedelta(days=7)
+        clock = zone(self.timezone)
+        start = _moment("start", self.start, self.timezone) if self.start else midnight(now, clock)
+        a_week_on = (start.astimezone(clock) + timedelta(days=7)).astimezone(UTC)  # on the clock
+        end = _moment("end", self.end, self.timezone) if self.end else a_week_on
         if end <= start:
             raise Invalid.one("end", "should lie after start")
-        if end - start > CALENDAR_LIMIT:
+        if end > (start.astimezone(clock) + CALENDAR_LIMIT).astimezone(UTC):
             raise Invalid.one("end", f"should lie at most {CALENDAR_LIMIT.days} days after start")
         return start, end
 
@@ -332,6 +342,12 @@ class StatusView(Shown):
                     "tick_interval_seconds": 30,
                     "next_tick_at": "2026-03-02T14:00:30Z",
                     "jobs_checked_last_tick": 10,
+                    "paused": False,
+                    "lookahead_seconds": 180,
+                    "last_tick_at": "2026-03-02T14:00:00Z",
+                    "last_tick_lateness_ms": 12,
+                    "queue_depth": 3,
+                    "dead_letters": 0,
                 }
             ]
         }
@@ -529,9 +545,6 @@ class CreateChain(ChainSpec):
     """A graph over jobs that exist."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [CHAIN_EXAMPLE]})
-
-    def spec(self) -> ChainSpec:
-        return ChainSpec.model_construct(**{name: getattr(self, name) for name in ChainSpec.model_fields})
 
 
 class ChainView(ChainSpec):

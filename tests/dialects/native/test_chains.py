@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
+import time_machine
 
 from chalicelib import composition
 from chalicelib.core.errors import ActionError
@@ -59,6 +61,13 @@ def until(api: Client, done: Callable[[], Any]) -> Any:
                 return found
             time.sleep(0.02)
     raise AssertionError("it did not come to that")
+
+
+def wait_for_a_message() -> None:
+    """Until the execution's thread has sent its first node to the queue."""
+    deadline = time.monotonic() + 20
+    while not composition.engine().queue.depth() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def ended(api: Client, chain: str) -> dict[str, Any]:
@@ -199,8 +208,102 @@ def test_an_execution_can_be_cancelled_whole(api: Client, failing: set[str]) -> 
     assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled")
     (run,) = api("GET", f"{JOBS}/{jobs[0]}/runs").body["runs"]
     assert run["status"] == "cancelled"
-    assert api("POST", f"{path}/cancel").status == 409
+    assert api("POST", f"{path}/cancel").status == 200, "what failed half way can be done again"
     assert api("GET", f"{JOBS}/{jobs[1]}/runs").body["count"] == 0
+
+
+def test_an_execution_that_has_ended_is_not_cancelled(api: Client, failing: set[str]) -> None:
+    jobs = made(api, "a", "b")
+    chain = chained(api, jobs, [{"from": 0, "to": 1, "type": "on_success"}])
+    api("POST", f"{CHAINS}/{chain['id']}/trigger")
+    execution = ended(api, chain["id"])
+    assert api("POST", f"{CHAINS}/{chain['id']}/executions/{execution['id']}/cancel").status == 409
+
+
+def test_a_node_whose_execution_was_cancelled_while_it_was_queued_does_not_run(
+    api: Client, failing: set[str]
+) -> None:
+    jobs = made(api, "a", "b")
+    chain = chained(api, jobs, [{"from": 0, "to": 1, "type": "on_success"}])
+    execution = api("POST", f"{CHAINS}/{chain['id']}/trigger").body["execution_id"]
+    wait_for_a_message()
+    assert api("POST", f"{CHAINS}/{chain['id']}/executions/{execution}/cancel").status == 200
+    (run,) = until(api, lambda: api("GET", f"{JOBS}/{jobs[0]}/runs").body["runs"])
+    assert (run["status"], run["started_at"]) == ("cancelled", None)
+
+
+def test_a_node_is_given_the_outputs_of_those_before_it(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def act(attempt: Any, settings: Any) -> Any:
+        seen[attempt.job["name"]] = attempt.input
+        return {"rows": 3}
+
+    monkeypatch.setitem(composition.HANDLERS, "echo", act)
+    jobs = made(api, "fetch", "store")
+    chain = chained(api, jobs, [{"from": 0, "to": 1, "type": "on_success"}])
+    api("POST", f"{JOBS}/{jobs[0]}/trigger")
+    ended(api, chain["id"])
+    assert seen["store"] == {jobs[0]: {"rows": 3}}
+
+
+def test_an_execution_that_was_stopped_from_outside_is_seen_to_have_ended(
+    api: Client, failing: set[str]
+) -> None:
+    jobs = made(api, "a", "b")
+    chain = chained(api, jobs, [{"from": 0, "to": 1, "type": "on_success"}])
+    execution = api("POST", f"{CHAINS}/{chain['id']}/trigger").body["execution_id"]
+    wait_for_a_message()
+    engine = composition.engine()
+    engine.workflows.stop(engine.records.get("chain", chain["id"])["machine_arn"], execution, "by hand")  # type: ignore[index]
+    path = f"{CHAINS}/{chain['id']}/executions/{execution}"
+    with time_machine.travel(engine.now() + timedelta(minutes=2)):
+        assert api("GET", path).body["status"] == "cancelled"
+    assert api("GET", f"{CHAINS}/{chain['id']}/executions").body["executions"][0]["status"] == "cancelled"
+
+
+def test_a_chain_that_cannot_be_started_is_started_when_the_message_comes_again(
+    api: Client, failing: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = made(api, "a", "b")
+    chain = chained(api, jobs, [{"from": 0, "to": 1, "type": "on_success"}])
+    start = composition.engine().workflows.start
+    calls: list[int] = []
+
+    def at_first_not(*given: Any) -> bool:
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("throttled")
+        return start(*given)
+
+    monkeypatch.setattr(composition.engine().workflows, "start", at_first_not)
+    monkeypatch.setattr("chalicelib.scheduler.worker._TELL_AGAIN", timedelta())
+    api("POST", f"{JOBS}/{jobs[0]}/trigger")
+    assert statuses(api, ended(api, chain["id"]), jobs) == ["completed", "completed"]
+    assert api("GET", "/api/scheduler/stats").body["total_runs_today"] == 2
+
+
+def test_an_operator_cannot_run_an_admins_task_by_a_chain(api: Client) -> None:
+    task = {"name": "n", "schedule": NEVER, "action": {"type": "task", "name": "agenda-sweep"}}
+    job = api("POST", JOBS, task).body["id"]
+    operator = api.key("operator")
+    body = {"name": "n", "jobs": [job], "edges": []}
+    assert api("POST", CHAINS, body, operator).status == 403
+    chain = api("POST", CHAINS, body).body["id"]
+    assert api("POST", f"{CHAINS}/{chain}/trigger", headers=operator).status == 403
+    run = api("POST", f"{JOBS}/{job}/trigger").body["run_id"]
+    api.work()
+    assert api("POST", f"{JOBS}/{job}/runs/{run}/rerun", headers=operator).status == 403
+
+
+def test_an_execution_of_a_deleted_chain_can_still_be_seen(api: Client, failing: set[str]) -> None:
+    jobs = made(api, "a", "b")
+    chain = chained(api, jobs, [{"from": 0, "to": 1, "type": "on_success"}])
+    api("POST", f"{CHAINS}/{chain['id']}/trigger")
+    execution = ended(api, chain["id"])
+    api("DELETE", f"{CHAINS}/{chain['id']}")
+    found = api("GET", f"{CHAINS}/{chain['id']}/executions/{execution['id']}")
+    assert (found.status, found.body["status"]) == (200, "completed")
 
 
 def test_the_definition_and_the_drawing_can_be_read(api: Client, failing: set[str]) -> None:
