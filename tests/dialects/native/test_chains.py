@@ -258,7 +258,7 @@ def test_an_execution_that_was_stopped_from_outside_is_seen_to_have_ended(
     engine.workflows.stop(engine.records.get("chain", chain["id"])["machine_arn"], execution, "by hand")  # type: ignore[index]
     path = f"{CHAINS}/{chain['id']}/executions/{execution}"
     with time_machine.travel(engine.now() + timedelta(minutes=2)):
-        assert api("GET", path).body["status"] == "cancelled"
+        until(api, lambda: api("GET", path).body["status"] == "cancelled")
     assert api("GET", f"{CHAINS}/{chain['id']}/executions").body["executions"][0]["status"] == "cancelled"
 
 
