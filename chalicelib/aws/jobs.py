@@ -209,7 +209,7 @@ class Jobs:
                 _state_key(row["job_id"]),
                 "SET recent = :kept",
                 "recent = :recent",
-                {":kept": recent[-_RECENT:], ":recent": recent},
+                {":kept": sorted(recent)[-_RECENT:], ":recent": recent},
             )
 
 

@@ -228,17 +228,6 @@ class Runs:
         )
         return (_run(row) for rows, _ in pages for row in rows)
 
-    def missed_ranges(self, job_id: str, first: datetime, last: datetime) -> list[Run]:
-        """The rows that stand for many missed slots and begin between `first` and `last`."""
-        values = {":id": job_id, ":first": slot_id(first), ":last": f"{slot_id(last)}~"}
-        rows = self._table.query(
-            "job_id = :id AND run_id BETWEEN :first AND :last",
-            values,
-            filter_="attribute_exists(missed_from)",
-            ConsistentRead=True,
-        )
-        return [_run(row) for row in rows]
-
     def get_many(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Run]:
         rows = self._table.get_batch([_key(*key) for key in dict.fromkeys(keys)], consistent=False)
         return {(row["job_id"], row["run_id"]): _run(row) for row in rows}

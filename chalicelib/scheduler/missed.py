@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib.core.ids import slot_id
 from chalicelib.core.job import Job, Misfire
@@ -13,6 +13,7 @@ from chalicelib.core.settings import Settings
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 
+_INSTANT = timedelta(microseconds=1)
 _REASONS = {
     Misfire.SKIP: "misfire policy skip",
     Misfire.FIRE_ONCE: "misfire policy fire_once runs only the newest late slot",
@@ -21,22 +22,22 @@ _REASONS = {
 
 
 def record_missed(engine: Engine, job: Job, plan: Plan, now: datetime, settings: Settings) -> None:
-    """Writes the rows that are not there yet; a run that has a row already keeps it."""
-    covered = _covering(engine, job, plan)
+    """Writes the rows that are not there yet; a run that has a row already keeps it.
+
+    A row of many has the id that the first of its slots has alone, and what is older than the newest
+    hundred is written in order. So of two ticks that look at the same slots, whichever comes to that
+    slot first decides whether it begins a row of many, and the other finds that out before it goes on.
+    """
+    older, newest = [*plan.missed[:-MISSED_ROWS]], plan.missed[-MISSED_ROWS:]
     added: list[Run] = []
     if plan.missed_range:
         row = _range_row(job, plan.missed_range, now, settings)
-        (added if engine.runs.add(row) else covered).append(row)
-    slots = [*plan.missed]
-    if plan.missed_range and not added:  # a tick beside this one was first, perhaps with a shorter range
-        there = engine.runs.get(job.job_id, covered.pop().run_id)
-        if there:
-            covered.append(there)
-            slots += job.schedule.occurrences(there.scheduled_for, plan.missed_range.last)
-    rows = [
-        missed_run(job, slot, now, settings) for slot in slots if not any(_covers(r, slot) for r in covered)
-    ]
-    added += _add_all(engine, rows)
+        if engine.runs.add(row):
+            added.append(row)
+        else:
+            older += job.schedule.occurrences(plan.missed_range.first - _INSTANT, plan.missed_range.last)
+    added += _add_in_order(engine, [missed_run(job, slot, now, settings) for slot in sorted(older)])
+    added += _add_all(engine, [missed_run(job, slot, now, settings) for slot in newest])
     if added:
         engine.jobs.count_missed(job.job_id, sum(row.missed_count or 1 for row in added))
         count_runs(engine, added)
@@ -60,27 +61,30 @@ def missed_run(job: Job, slot: datetime, now: datetime, settings: Settings, reas
 
 
 def _range_row(job: Job, many: MissedRange, now: datetime, settings: Settings) -> Run:
-    """Named by its first slot, so that two ticks that fold the same slots write one row."""
+    """Named as its first slot's own row would be."""
     reason = f"{many.count} slots were found late; {_REASONS[job.spec.misfire]}"
     row = missed_run(job, many.last, now, settings, reason)
     return row.model_copy(
         update={
-            "run_id": f"{slot_id(many.first)}-missed",
+            "run_id": slot_id(many.first),
             "missed_from": many.first,
             "missed_count": many.count,
         }
     )
 
 
-def _covering(engine: Engine, job: Job, plan: Plan) -> list[Run]:
-    """Rows of many that an earlier tick wrote among these slots, and then died. Only after long outages."""
-    if len(plan.missed) <= MISSED_ROWS:
-        return []
-    return engine.runs.missed_ranges(job.job_id, plan.missed[0], plan.missed[-1])
-
-
-def _covers(row: Run, slot: datetime) -> bool:
-    return row.missed_from is not None and row.missed_from <= slot <= row.scheduled_for
+def _add_in_order(engine: Engine, rows: list[Run]) -> list[Run]:
+    """Those that were new, and are not within a row of many."""
+    added: list[Run] = []
+    covered_until: datetime | None = None
+    for row in rows:
+        if covered_until and row.scheduled_for <= covered_until:
+            continue
+        if engine.runs.add(row):
+            added.append(row)
+        elif (there := engine.runs.get(row.job_id, row.run_id)) and there.missed_from:
+            covered_until = there.scheduled_for
+    return added
 
 
 def _add_all(engine: Engine, rows: list[Run]) -> list[Run]:

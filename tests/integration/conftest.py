@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Iterator
-from itertools import count
 
 import boto3
 import pytest
@@ -13,12 +14,13 @@ from infra import template
 from infra.local.provision import TABLE_PROPERTIES
 from tests.support import World
 
-_NUMBERS = count()
-
 
 @pytest.fixture(scope="module")
-def _moto() -> Iterator[None]:
+def _moto(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With BELFRY_TESTS_ON=dynamodb-local the tables are on DynamoDB Local, which is stricter, and slower."""
     with pytest.MonkeyPatch.context() as patch, mock_aws():
+        if os.environ.get("BELFRY_TESTS_ON") == "dynamodb-local":
+            patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue("dynamodb_local_url"))
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -37,14 +39,11 @@ def _wanted() -> dict[str, dict[str, object]]:
 @pytest.fixture
 def tables(_moto: None, _wanted: dict[str, dict[str, object]]) -> dict[str, str]:
     """The environment of an engine on empty tables; the queue is not in it, since worlds have their own."""
-    client, number = boto3.client("dynamodb"), next(_NUMBERS)
-    names = {logical: f"t{number}-{logical}" for logical in _wanted}
+    client, prefix = boto3.client("dynamodb"), uuid.uuid4().hex[:8]
+    names = {logical: f"{prefix}-{logical}" for logical in _wanted}
     for logical, definition in _wanted.items():
         client.create_table(TableName=names[logical], **definition)  # type: ignore[arg-type]
-    environment = {
-        f"BELFRY_{logical.removesuffix('Table').upper()}_TABLE": name for logical, name in names.items()
-    }
-    return {**environment, "BELFRY_RUNS_QUEUE": "runs", "BELFRY_DEAD_LETTERS_QUEUE": "dead"}
+    return {f"BELFRY_{logical.removesuffix('Table').upper()}_TABLE": name for logical, name in names.items()}
 
 
 @pytest.fixture

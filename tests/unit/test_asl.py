@@ -224,6 +224,13 @@ def test_branches_that_meet_at_the_end_do_not_wait_for_one_another_before() -> N
     assert play(chain, seconds={"p": 5, "s": 5}).took == 7
 
 
+def test_what_leads_to_a_meeting_does_not_wait_for_what_else_leads_there() -> None:
+    chain = spec(["a1", "a2", "b", "c", "d"], [("a1", "a2"), ("a2", "c"), ("a2", "d"), ("b", "c")])
+    execution = play(chain, seconds={"b": 2})
+    assert execution.took == 3
+    assert execution.runs["a2"].began == 1
+
+
 @pytest.mark.parametrize(("chain", "took"), [(DIAMOND, 3), (fan_in(10), 2), (N_GRAPH, 2)])
 def test_what_does_not_depend_on_one_another_runs_together(chain: ChainSpec, took: float) -> None:
     assert play(chain).took == took
