@@ -244,7 +244,7 @@ class Play:
 
 
 @settings(  # the same examples each time, unless more are asked for
-    max_examples=int(os.environ.get("BELFRY_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("BELFRY_EXAMPLES", "25")),
     derandomize="BELFRY_EXAMPLES" not in os.environ,
     deadline=None,
     suppress_health_check=list(HealthCheck),
