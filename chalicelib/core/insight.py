@@ -15,7 +15,6 @@ from chalicelib.core.job import Job, JobStatus
 from chalicelib.core.run import Run, RunStatus
 
 DAYS = 30  # that statistics and activity cover
-BUCKET = timedelta(minutes=15)  # of a counter: every zone's hours and days are made of whole ones
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 TYPICAL = 0.25  # of the peak's activity: an hour with more is a typical one
 ENOUGH = 20  # activities, for a suggestion
