@@ -188,7 +188,7 @@ def on_end(engine: Engine, job: Job | None, run: Run, now: datetime) -> None:
     """Reports a node's outcome to its execution, or begins executions where the job is a chain's root."""
     if run.task_token and run.chain_id and run.execution:
         _report(engine, run, run.chain_id, run.execution, run.task_token, now)
-    elif job and job.chains and run.trigger is not Trigger.CHAIN and run.status in _STARTING:
+    elif job and run.trigger is not Trigger.CHAIN and run.status in _STARTING and not run.dry_run:
         for chain in using(engine, job):
             if job.job_id in roots(chain.spec):
                 _start(engine, chain, run.run_id, run, now)
@@ -226,9 +226,8 @@ def _start(engine: Engine, chain: Chain, begun_by: str, root: Run | None, now: d
     resolved: dict[str, dict[str, str | None]] = {}
     if root:
         node = NodeRun(status=root.status, run_id=root.run_id)
-        resolved = {root.job_id: {"status": node.status, "run_id": node.run_id}}
-        noted = engine.pipelines.note(chain.chain_id, name, root.job_id, node)
-        run = noted or run
+        resolved = {root.job_id: node.model_dump()}
+        run = engine.pipelines.note(chain.chain_id, name, root.job_id, node) or run
     try:
         there = engine.workflows.start(chain.machine_arn, name, start_input(chain.spec, resolved))
     except Exception:

@@ -63,11 +63,13 @@ def until(api: Client, done: Callable[[], Any]) -> Any:
     raise AssertionError("it did not come to that")
 
 
-def wait_for_a_message() -> None:
-    """Until the execution's thread has sent its first node to the queue."""
+def under_way(api: Client, chain: str) -> str:
+    """An execution of the chain whose thread has sent its first node to the queue."""
+    execution: str = api("POST", f"{CHAINS}/{chain}/trigger").body["execution_id"]
     deadline = time.monotonic() + 20
     while not composition.engine().queue.depth() and time.monotonic() < deadline:
         time.sleep(0.02)
+    return execution
 
 
 def ended(api: Client, chain: str) -> dict[str, Any]:
@@ -124,6 +126,15 @@ def test_a_roots_own_run_starts_the_chain(
         assert [one["status"] for one in found] == ([] if state == "skipped" else [state])
     stored = api("GET", f"{JOBS}/{jobs[2]}/runs").body["runs"]
     assert {(one["trigger"], one["chain_id"]) for one in stored} <= {("chain", chain["id"])}
+
+
+def test_a_dry_run_of_a_root_starts_no_chain(api: Client, failing: set[str]) -> None:
+    jobs = made(api, "a", "b")
+    chain = chained(api, jobs, [{"from": 0, "to": 1, "type": "on_success"}])
+    api("POST", f"{JOBS}/{jobs[0]}/trigger", {"dry_run": True})
+    api.work()
+    assert api("GET", f"{JOBS}/{jobs[0]}/runs").body["runs"][0]["status"] == "completed"
+    assert api("GET", f"{CHAINS}/{chain['id']}/executions").body["count"] == 0
 
 
 def test_a_chain_can_be_triggered_whole(api: Client, failing: set[str]) -> None:
@@ -225,8 +236,7 @@ def test_a_node_whose_execution_was_cancelled_while_it_was_queued_does_not_run(
 ) -> None:
     jobs = made(api, "a", "b")
     chain = chained(api, jobs, [{"from": 0, "to": 1, "type": "on_success"}])
-    execution = api("POST", f"{CHAINS}/{chain['id']}/trigger").body["execution_id"]
-    wait_for_a_message()
+    execution = under_way(api, chain["id"])
     assert api("POST", f"{CHAINS}/{chain['id']}/executions/{execution}/cancel").status == 200
     (run,) = until(api, lambda: api("GET", f"{JOBS}/{jobs[0]}/runs").body["runs"])
     assert (run["status"], run["started_at"]) == ("cancelled", None)
@@ -252,8 +262,7 @@ def test_an_execution_that_was_stopped_from_outside_is_seen_to_have_ended(
 ) -> None:
     jobs = made(api, "a", "b")
     chain = chained(api, jobs, [{"from": 0, "to": 1, "type": "on_success"}])
-    execution = api("POST", f"{CHAINS}/{chain['id']}/trigger").body["execution_id"]
-    wait_for_a_message()
+    execution = under_way(api, chain["id"])
     engine = composition.engine()
     engine.workflows.stop(engine.records.get("chain", chain["id"])["machine_arn"], execution, "by hand")  # type: ignore[index]
     path = f"{CHAINS}/{chain['id']}/executions/{execution}"
