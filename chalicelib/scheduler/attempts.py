@@ -128,7 +128,8 @@ def within(limit: timedelta, engine: Engine, work: Callable[[Callable[[], float]
 
 def _perform(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> Json:
     """Acts. A dry run calls handlers and tasks, which know of it, and shows what others would be told."""
-    action, given = action_of(engine, job, run), _given(engine, job, run, left)
+    given = _given(engine, job, run, left)
+    action = action_of(engine, job, run, given.input)
     if not run.dry_run or action.type in ("handler", "task"):
         return engine.perform(action, given)
     scope: dict[str, Json] = {"job": dict(given.job), "run": dict(given.run), "input": given.input}

@@ -41,8 +41,8 @@ def settle(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news:
 
 def wake(engine: Engine, state: State, now: datetime) -> None:
     """Sends the run that waits, if the lock is free for it. Sending it twice does no harm."""
-    if state.waiter and is_free(state, now) and engine.queue.send([replace(state.waiter, due=now)], now):
-        raise RuntimeError("SQS refused the message of the run that waited")
+    if is_free(state, now):
+        _send_waiter(engine, state, now)
 
 
 def is_free(state: State, now: datetime) -> bool:
@@ -52,7 +52,10 @@ def is_free(state: State, now: datetime) -> bool:
 
 def forget(engine: Engine, job_id: str, now: datetime) -> None:
     """Removes the state of a deleted job. A run that waited is sent, to find that its job is gone."""
-    state = engine.jobs.delete_state(job_id)
+    _send_waiter(engine, engine.jobs.delete_state(job_id), now)
+
+
+def _send_waiter(engine: Engine, state: State, now: datetime) -> None:
     if state.waiter and engine.queue.send([replace(state.waiter, due=now)], now):
         raise RuntimeError("SQS refused the message of the run that waited")
 

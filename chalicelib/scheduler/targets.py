@@ -35,13 +35,12 @@ def get_target(engine: Engine, target_id: str) -> dict[str, Any]:
 
 
 def list_targets(engine: Engine) -> list[dict[str, Any]]:
-    return [{"id": key, **record} for key, record in engine.records.list("target")]
+    return _all(engine, "target")
 
 
 def delete_target(engine: Engine, target_id: str) -> None:
     """Jobs that name it fail from then on, and say so."""
-    if not (is_id(target_id) and engine.records.delete("target", target_id)):
-        raise NotFound("target", target_id)
+    _delete(engine, "target", target_id)
 
 
 # -- agents
@@ -59,12 +58,11 @@ def get_agent(engine: Engine, agent_id: str) -> dict[str, Any]:
 
 
 def list_agents(engine: Engine) -> list[dict[str, Any]]:
-    return [{"id": key, **record} for key, record in engine.records.list("agent")]
+    return _all(engine, "agent")
 
 
 def delete_agent(engine: Engine, agent_id: str) -> None:
-    if not (is_id(agent_id) and engine.records.delete("agent", agent_id)):
-        raise NotFound("agent", agent_id)
+    _delete(engine, "agent", agent_id)
 
 
 def heartbeat(
@@ -80,6 +78,15 @@ def heartbeat(
         engine.records.put(f"token_usage#{at[:7]}", f"{at}#{random_id(6)}", entry)
 
 
+def _all(engine: Engine, kind: str) -> list[dict[str, Any]]:
+    return [{"id": key, **record} for key, record in engine.records.list(kind)]
+
+
+def _delete(engine: Engine, kind: str, key: str) -> None:
+    if not (is_id(key) and engine.records.delete(kind, key)):
+        raise NotFound(kind, key)
+
+
 def _record(engine: Engine, kind: str, key: str) -> dict[str, Any]:
     record = engine.records.get(kind, key) if is_id(key) else None
     if record is None:
@@ -90,10 +97,10 @@ def _record(engine: Engine, kind: str, key: str) -> dict[str, Any]:
 # -- what a run is to do
 
 
-def action_of(engine: Engine, job: Job, run: Run) -> Action:
-    """The job's action: its own, a named target's, or its agent's, which is given the goal.
+def action_of(engine: Engine, job: Job, run: Run, given: Json) -> Action:
+    """The job's action: its own, a named target's, or its agent's, which is told the goal.
 
-    Raises ActionError, permanent, with a sentence that says what to register.
+    `given` is the attempt's input. Raises ActionError, permanent, with a sentence that says what to register.
     """
     action = job.spec.action
     if isinstance(action, NamedTarget):
@@ -110,7 +117,7 @@ def action_of(engine: Engine, job: Job, run: Run) -> Action:
         )
     action = _target_action(engine, agent["target"])
     if action.type == "http" and action.body is None:
-        return action.model_copy(update={"body": _assignment(engine, job, run)})
+        return action.model_copy(update={"body": _assignment(engine, job, run, given)})
     return action
 
 
@@ -121,23 +128,23 @@ def _target_action(engine: Engine, target_id: str) -> Action:
     return _ACTION.validate_python(record["action"])
 
 
-def _assignment(engine: Engine, job: Job, run: Run) -> Json:
+def _assignment(engine: Engine, job: Job, run: Run, given: Json) -> Json:
     """What an agent is told: its goal, the input, and what came before."""
     return {
         "run_id": run.run_id,
         "job_id": job.job_id,
         "goal": job.spec.goal,
         "input": run.input,
-        "context": _context(engine, job, run),
+        "context": _context(engine, job, run, given),
     }
 
 
-def _context(engine: Engine, job: Job, run: Run) -> dict[str, Json]:
+def _context(engine: Engine, job: Job, run: Run, given: Json) -> dict[str, Json]:
     """The job's last output, and in a chain the outputs of the nodes before it."""
     last = next(engine.runs.of_job(job.job_id, RunStatus.COMPLETED), None)
     context: dict[str, Json] = {"last_output": last.output if last else None}
     if run.after:
-        context["predecessors"] = outputs_before(engine, run)
+        context["predecessors"] = given
     return context
 
 
