@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import ChainMap
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -24,10 +25,12 @@ from chalicelib.aws.ticks import Ticks
 from chalicelib.aws.workflows import Workflows
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json
-from chalicelib.handlers import HANDLERS
+from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
+from chalicelib.handlers import JOBS as HANDLER_JOBS
 from chalicelib.scheduler import access, builtins
 from chalicelib.scheduler.engine import Engine
-from chalicelib.tasks import JOBS, TASKS
+from chalicelib.tasks import JOBS as TASK_JOBS
+from chalicelib.tasks import TASKS
 
 # Parameters are checked by the service anyway; leaving botocore's own check out halves a call's CPU time.
 _CONFIG = Config(
@@ -71,8 +74,11 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
     tools = Toolbox(
         client=_action_client,
         networks=networks(environment.get("BELFRY_ALLOW_NETWORKS", "")),
-        handlers=HANDLERS,
-        tasks={name: partial(_run_task, task, lambda: made) for name, task in TASKS.items()},
+        handlers=ChainMap(
+            HANDLERS,
+            {name: partial(_with_engine, call, lambda: made) for name, call in ENGINE_HANDLERS.items()},
+        ),
+        tasks={name: partial(_with_engine, call, lambda: made) for name, call in TASKS.items()},
     )
     made = Engine(**{**parts, "perform": partial(_perform, tools), "ask_model": model.ask, **changes})
     return made
@@ -88,7 +94,7 @@ def anonymous_role() -> Role | None:
 def register_builtins(engine: Engine) -> None:
     """Registers the built-in jobs that are missing, once a process and once a deployment."""
     deployment = os.environ.get("BELFRY_DEPLOYMENT", "")
-    builtins.register(engine, JOBS, deployment, engine.now())
+    builtins.register(engine, (*TASK_JOBS, *HANDLER_JOBS), deployment, engine.now())
 
 
 def bootstrap_key() -> str:
@@ -111,10 +117,8 @@ def _perform(tools: Toolbox, action: Action, attempt: Attempt) -> Json:
     return perform(action, attempt, tools)
 
 
-def _run_task(
-    task: Callable[[Engine, Attempt], Json], engine_of: Callable[[], Engine], attempt: Attempt
-) -> Json:
-    return task(engine_of(), attempt)
+def _with_engine(call: Callable[..., Json], engine_of: Callable[[], Engine], *given: Any) -> Json:
+    return call(engine_of(), *given)
 
 
 @cache

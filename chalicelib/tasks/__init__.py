@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from chalicelib.core.action import Attempt, Json
+from chalicelib.scheduler.builtins import BuiltIn
 from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import agenda_sweep
 
@@ -13,12 +13,15 @@ TASKS: dict[str, Callable[[Engine, Attempt], Json]] = {
     "agenda-sweep": agenda_sweep.run,
 }
 
-JOBS: dict[str, dict[str, Any]] = {
-    "job_agenda-sweep": {
-        "name": "agenda-sweep",
-        "goal": "Compares the jobs with the agenda and files what is missing.",
-        "schedule": {"type": "cron", "expression": "7 * * * *", "timezone": "UTC"},
-        "action": {"type": "task", "name": "agenda-sweep"},
-        "max_consecutive_failures": 0,
-    },
-}
+JOBS: tuple[BuiltIn, ...] = (
+    BuiltIn(
+        "job_agenda-sweep",
+        {
+            "name": "agenda-sweep",
+            "goal": "Compares the jobs with the agenda and files what is missing.",
+            "schedule": {"type": "cron", "expression": "7 * * * *", "timezone": "UTC"},
+            "action": {"type": "task", "name": "agenda-sweep"},
+            "max_consecutive_failures": 0,
+        },
+    ),
+)

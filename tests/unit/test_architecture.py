@@ -15,7 +15,7 @@ OWN_IMPORTS = {
     "aws": {"core", "aws"},
     "actions": {"core", "actions"},
     "delivery": {"core", "delivery"},
-    "handlers": {"core", "handlers"},
+    "handlers": {"core", "scheduler", "handlers"},
     "scheduler": {"core", "scheduler"},
     "tasks": {"core", "scheduler", "tasks"},
     "dialects": {"core", "scheduler"},
