@@ -17,7 +17,7 @@ from chalice.app import Chalice, Request, Response
 from pydantic import BaseModel, ValidationError
 
 from chalicelib.core.access import Credentials, Principal, Role
-from chalicelib.core.action import KINDS
+from chalicelib.core.action import KINDS, Action
 from chalicelib.core.errors import (
     BadRequest,
     BelfryError,
@@ -81,6 +81,11 @@ class Call:
         if key is not None and not 1 <= len(key) <= 255:
             raise Invalid.one("Idempotency-Key", "give 1 to 255 characters")
         return key
+
+    def may_use(self, action: Action) -> None:
+        """Built-in tasks are an admin's to schedule. Raises Forbidden."""
+        if action.type == "task" and not self.who.role.includes(Role.ADMIN):
+            raise Forbidden(Role.ADMIN)
 
     def new_id(self, name: str) -> str:
         """An id that the caller gives to something new in the path. Raises Invalid."""

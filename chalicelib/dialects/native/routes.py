@@ -1,21 +1,19 @@
-"""The routes of the native dialect, and of access, which all dialects share."""
+"""The routes of the native dialect: jobs, runs, chains, and what is known of them."""
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import asdict
 
 from chalicelib.core.access import Role
-from chalicelib.core.action import Action
 from chalicelib.core.chain import ChainSpec, PipelineRun, diagram
-from chalicelib.core.errors import Conflict, Forbidden
+from chalicelib.core.errors import Conflict
 from chalicelib.core.insight import suggestions
-from chalicelib.core.instants import parse_instant, short_iso
+from chalicelib.core.instants import parse_instant
 from chalicelib.core.job import Job, JobStatus, Spec
 from chalicelib.core.run import Run
 from chalicelib.core.schedule import zone
-from chalicelib.dialects.http import SESSION_COOKIE, Answer, Api, Call, validated
+from chalicelib.dialects.http import Answer, Api, Call, validated
 from chalicelib.dialects.native.convert import (
     calendar_view,
     chain_view,
@@ -33,33 +31,24 @@ from chalicelib.dialects.native.convert import (
 )
 from chalicelib.dialects.native.errors import render
 from chalicelib.dialects.native.schema import (
-    AgentBody,
-    AgentList,
-    AgentView,
     CalendarQuery,
     CalendarView,
     ChainList,
     ChainView,
     CreateChain,
     CreateJob,
-    CreateKey,
     Definition,
     DiagramQuery,
     ExecutionDetailView,
     ExecutionList,
     ExecutionsQuery,
-    Heartbeat,
-    HeartbeatView,
     HeatmapView,
     JobList,
     JobsQuery,
     JobStatisticsView,
     JobView,
-    KeyList,
     NativeError,
-    NewKey,
     NoFields,
-    OpenSession,
     ParseText,
     PauseJob,
     Queued,
@@ -68,14 +57,10 @@ from chalicelib.dialects.native.schema import (
     RunList,
     RunsQuery,
     RunView,
-    SessionView,
     Started,
     StatisticsView,
     StatusView,
     SuggestionList,
-    TargetBody,
-    TargetList,
-    TargetView,
     TriggerJob,
     UnderstoodView,
     UpdateJob,
@@ -83,19 +68,16 @@ from chalicelib.dialects.native.schema import (
     ValidationView,
     ZoneQuery,
 )
-from chalicelib.scheduler import access, chains, history, insight, jobs, language, runs, targets
+from chalicelib.scheduler import chains, history, insight, jobs, language, runs
 from chalicelib.scheduler.status import engine_status
 
 JOBS = "/api/scheduler/jobs"
 JOB = f"{JOBS}/{{id}}"
 RUNS = f"{JOB}/runs"
 RUN = f"{RUNS}/{{run_id}}"
-TARGET = "/api/targets/{id}"
-AGENT = "/api/agents/{id}"
 CHAINS = "/api/scheduler/chains"
 CHAIN = f"{CHAINS}/{{id}}"
 EXECUTION = f"{CHAIN}/executions/{{execution_id}}"
-_LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 API = Api("native", ("/api/",), render, NativeError)
 
@@ -321,89 +303,6 @@ def get_diagram(call: Call, query: DiagramQuery) -> Answer:
     return Answer(diagram(spec, states, names), headers={"Content-Type": "text/plain; charset=utf-8"})
 
 
-@API.route("GET", "/api/targets", gives=TargetList)
-def list_targets(call: Call) -> Answer:
-    found = targets.list_targets(call.engine)
-    return Answer({"targets": found, "count": len(found)})
-
-
-@API.route("GET", TARGET, gives=TargetView)
-def get_target(call: Call) -> Answer:
-    return Answer(targets.get_target(call.engine, call.path["id"]))
-
-
-@API.route("PUT", TARGET, gives=TargetView, role=Role.OPERATOR, writes="target.put")
-def put_target(call: Call, body: TargetBody) -> Answer:
-    _may_use(call, body.root)
-    return Answer(targets.put_target(call.engine, call.new_id("id"), body.root, call.now))
-
-
-@API.route("DELETE", TARGET, gives=None, status=204, role=Role.OPERATOR, writes="target.delete")
-def delete_target(call: Call) -> Answer:
-    targets.delete_target(call.engine, call.path["id"])
-    return Answer()
-
-
-@API.route("GET", "/api/agents", gives=AgentList)
-def list_agents(call: Call) -> Answer:
-    found = targets.list_agents(call.engine)
-    return Answer({"agents": found, "count": len(found)})
-
-
-@API.route("GET", AGENT, gives=AgentView)
-def get_agent(call: Call) -> Answer:
-    return Answer(targets.get_agent(call.engine, call.path["id"]))
-
-
-@API.route("PUT", AGENT, gives=AgentView, role=Role.OPERATOR, writes="agent.put")
-def put_agent(call: Call, body: AgentBody) -> Answer:
-    return Answer(targets.put_agent(call.engine, call.new_id("id"), body.name, body.target, call.now))
-
-
-@API.route("DELETE", AGENT, gives=None, status=204, role=Role.OPERATOR, writes="agent.delete")
-def delete_agent(call: Call) -> Answer:
-    targets.delete_agent(call.engine, call.path["id"])
-    return Answer()
-
-
-@API.route("POST", f"{AGENT}/heartbeat", gives=HeartbeatView, role=Role.OPERATOR)
-def beat(call: Call, body: Heartbeat) -> Answer:
-    """Marks the agent seen. Heartbeats are no people's writes: they are not in the audit log."""
-    usage = body.token_usage.model_dump() if body.token_usage else None
-    targets.heartbeat(call.engine, call.path["id"], body.status, usage, call.now)
-    return Answer({"status": "HEARTBEAT_OK", "agent": call.path["id"], "checked_at": short_iso(call.now)})
-
-
-@API.route("POST", "/api/auth/session", gives=SessionView, status=201, role=None)
-def open_session(call: Call, body: OpenSession) -> Answer:
-    """Exchanges a key for a cookie; it is Secure unless the host is this machine."""
-    token, expires = access.open_session(call.engine, body.key, call.now)
-    host = call.request.headers.get("host", "")
-    secure = "" if _LOOPBACK.fullmatch(host) else "; Secure"
-    age = int((expires - call.now).total_seconds())
-    cookie = f"{SESSION_COOKIE}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"
-    return Answer({"expires_at": short_iso(expires)}, headers={"Set-Cookie": cookie})
-
-
-@API.route("GET", "/api/keys", gives=KeyList, role=Role.ADMIN)
-def list_keys(call: Call) -> Answer:
-    keys = access.list_keys(call.engine)
-    return Answer({"keys": keys, "count": len(keys)})
-
-
-@API.route("POST", "/api/keys", gives=NewKey, status=201, role=Role.ADMIN, writes="key.create")
-def create_key(call: Call, body: CreateKey) -> Answer:
-    """The key is in this answer, and nowhere else."""
-    secret, record = access.create_key(call.engine, body.role, body.name, call.now)
-    return Answer({**record, "key": secret}, target=record["id"])
-
-
-@API.route("DELETE", "/api/keys/{key_id}", gives=None, status=204, role=Role.ADMIN, writes="key.revoke")
-def revoke_key(call: Call) -> Answer:
-    access.revoke_key(call.engine, call.path["key_id"])
-    return Answer()
-
-
 def _execution(call: Call, execution: str) -> tuple[PipelineRun, ChainSpec]:
     return chains.get_execution(call.engine, call.path["id"], execution)
 
@@ -419,13 +318,7 @@ def _queued(run: Run) -> Answer:
 
 def _may_name_action(call: Call, spec: Spec) -> None:
     if spec.action:
-        _may_use(call, spec.action)
-
-
-def _may_use(call: Call, action: Action) -> None:
-    """Built-in tasks are an admin's to schedule."""
-    if action.type == "task" and not call.who.role.includes(Role.ADMIN):
-        raise Forbidden(Role.ADMIN)
+        call.may_use(spec.action)
 
 
 def _may_touch(call: Call) -> None:
