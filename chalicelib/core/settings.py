@@ -45,10 +45,23 @@ SETTINGS: dict[str, Setting] = {
     setting.key: setting
     for setting in (
         Setting("engine.paused", Kind.BOOLEAN, "false", "Stops all dispatch: nothing new is started."),
+        Setting("general.auto_backup", Kind.BOOLEAN, "false", "Backs up every table daily at 03:00 UTC."),
+        Setting("general.backup_retention_count", Kind.NATURAL, "10", "Backups kept of each table."),
+        Setting("general.auto_cleanup", Kind.BOOLEAN, "false", "Removes stale records daily at 04:00 UTC."),
+        Setting("general.agent_heartbeat", Kind.BOOLEAN, "true", "Marks silent agents offline."),
+        Setting("general.agent_timeout_minutes", Kind.NATURAL, "10", "Minutes of silence to be offline."),
+        Setting("general.claude_session_scan", Kind.BOOLEAN, "true", "Reads the transcripts of sessions."),
+        Setting("webhooks.retry_enabled", Kind.BOOLEAN, "true", "Retries failed webhook deliveries."),
+        Setting("certifications.channel", Kind.TEXT, "", "The channel that reminders of expiry go to."),
         Setting("nl.model_id", Kind.TEXT, "", "A Bedrock model that reads schedules the grammar cannot."),
+        Setting("retention.activities", Kind.NATURAL, "90", "Days activities are kept; 0: for ever."),
+        Setting("retention.audit_log", Kind.NATURAL, "365", "Days audit entries are kept; 0: for ever."),
+        Setting("retention.notifications", Kind.NATURAL, "60", "Days notifications are kept; 0: for ever."),
+        Setting("retention.pipeline_runs", Kind.NATURAL, "90", "Days executions are kept; 0: for ever."),
         Setting(
             "retention.runs", Kind.NATURAL, "30", "Days a finished run is kept; at least 15; 0: for ever."
         ),
+        Setting("retention.token_usage", Kind.NATURAL, "90", "Days token counts are kept; 0: for ever."),
     )
 }
 
