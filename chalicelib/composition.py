@@ -21,6 +21,7 @@ from chalicelib.aws.pipelines import Pipelines
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.records import Records
 from chalicelib.aws.runs import Runs
+from chalicelib.aws.secrets import Secrets
 from chalicelib.aws.ticks import Ticks
 from chalicelib.aws.workflows import Workflows
 from chalicelib.core.access import Role
@@ -66,6 +67,7 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
             environment.get("BELFRY_WORKFLOW_ROLE", ""),
             environment.get("BELFRY_WORKFLOW_LOGS", ""),
         ),
+        "secrets": Secrets(lambda: _action_client("ssm"), environment.get("BELFRY_SECRETS_PATH", "/belfry")),
         "queue": Queue(sqs, environment["BELFRY_RUNS_QUEUE"], environment["BELFRY_DEAD_LETTERS_QUEUE"]),
         "lookahead": timedelta(seconds=float(environment.get("BELFRY_LOOKAHEAD_SECONDS", "180"))),
         "tick_interval": timedelta(seconds=float(environment.get("BELFRY_TICK_SECONDS", "60"))),

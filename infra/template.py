@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def environment(template: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve(value: Any, refs: Mapping[str, str], arns: Mapping[str, str]) -> Any:
-    """`value` with each Ref replaced from `refs` and each GetAtt of an Arn from `arns`."""
+    """`value` with each Ref and Sub replaced from `refs` and each GetAtt of an Arn from `arns`."""
     if isinstance(value, list):
         return [resolve(item, refs, arns) for item in value]
     if not isinstance(value, dict):
@@ -58,6 +59,8 @@ def resolve(value: Any, refs: Mapping[str, str], arns: Mapping[str, str]) -> Any
         return refs[value["Ref"]]
     if "Fn::GetAtt" in value:
         return arns[value["Fn::GetAtt"][0]]
+    if "Fn::Sub" in value:
+        return re.sub(r"\$\{([\w:]+)\}", lambda match: refs[match[1]], value["Fn::Sub"])
     return {key: resolve(item, refs, arns) for key, item in value.items()}
 
 

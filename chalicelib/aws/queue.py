@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from chalicelib.aws.dynamo import chunks
+from chalicelib.core.errand import Errand
 from chalicelib.core.run import LONGEST_DELAY, Message
+
+Sent = TypeVar("Sent", Message, Errand, Message | Errand)
 
 log = logging.getLogger(__name__)
 
@@ -17,14 +20,12 @@ class Queue:
     def __init__(self, client: Any, url: str, dead_letters_url: str) -> None:
         self._client, self._url, self._dead_letters_url = client, url, dead_letters_url
 
-    def send(
-        self, messages: Iterable[Message], now: datetime, at_least: timedelta = timedelta()
-    ) -> list[Message]:
+    def send(self, messages: Iterable[Sent], now: datetime, at_least: timedelta = timedelta()) -> list[Sent]:
         """Sends each so that it arrives in the second before it is due, not before `at_least` from now.
 
         Gives those that SQS refused.
         """
-        failed: list[Message] = []
+        failed: list[Sent] = []
         for batch in chunks(list(messages), 10):
             entries = [
                 {

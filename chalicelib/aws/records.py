@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from chalicelib.aws.dynamo import ConditionFailed, Item, Table, transact
@@ -33,6 +33,23 @@ class Records:
         except ConditionFailed as lost:
             return _record(lost.item)
         return None
+
+    def replace(self, kind: str, key: str, record: Mapping[str, Any], before: Record) -> bool:
+        """Puts it if it still stands as `before`, which was read; else changes nothing and gives False.
+
+        It expires as it did.
+        """
+        values = {":after": _text(record), ":before": _text(before)}
+        try:
+            self._table.update(_key(kind, key), "SET document = :after", "document = :before", values)
+        except ConditionFailed:
+            return False
+        return True
+
+    def get_many(self, kind: str, keys: Iterable[str]) -> dict[str, Record]:
+        """Those of `keys` that are there."""
+        rows = self._table.get_batch([_key(kind, key) for key in dict.fromkeys(keys)], consistent=True)
+        return {row["record_key"]: _record(row) for row in rows}
 
     def delete(self, kind: str, key: str) -> bool:
         return self._table.delete(_key(kind, key)) is not None
@@ -77,8 +94,11 @@ def _key(kind: str, key: str) -> Item:
 
 
 def _item(kind: str, key: str, record: Mapping[str, Any], expires_at: int | None = None) -> Item:
-    document = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    return _key(kind, key) | {"document": document, "expires_at": expires_at}
+    return _key(kind, key) | {"document": _text(record), "expires_at": expires_at}
+
+
+def _text(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
 def _record(item: Item) -> Record:

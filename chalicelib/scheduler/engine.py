@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.queue import Queue
     from chalicelib.aws.records import Records
     from chalicelib.aws.runs import Runs
+    from chalicelib.aws.secrets import Secrets
     from chalicelib.aws.ticks import Ticks
     from chalicelib.aws.workflows import Workflows
 
@@ -40,6 +41,7 @@ class Engine:
     counters: Counters
     pipelines: Pipelines
     workflows: Workflows
+    secrets: Secrets
     perform: Callable[[Action, Attempt], Json]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     lookahead: timedelta

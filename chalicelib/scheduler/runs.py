@@ -10,17 +10,20 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib.core.action import Json
+from chalicelib.core.errand import Errand, is_errand
 from chalicelib.core.errors import Conflict, Invalid, NotFound, TooLarge
 from chalicelib.core.ids import is_id, manual_run_id
 from chalicelib.core.instants import from_iso, iso
 from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
+from chalicelib.scheduler import errands
 from chalicelib.scheduler.chains import message_of, on_end
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.jobs import IDEMPOTENCY_KEPT, STORED_LIMIT, get
 from chalicelib.scheduler.settle import settle
 
+_GAVE_UP = "the queue gave up after its last receive"
 _DEAD_LETTERS_KEPT = timedelta(days=30)
 
 log = logging.getLogger(__name__)
@@ -166,13 +169,16 @@ def bury(engine: Engine, message_id: str, body: str, now: datetime) -> None:
     expires_at = int((now + _DEAD_LETTERS_KEPT).timestamp())
     record = {"at": iso(now), "body": body[:10_000]}
     try:
+        if is_errand(body):
+            errands.give_up(engine, Errand.decode(body), _GAVE_UP, now)
+            engine.records.put("dead_letter", message_id, record | {"reason": _GAVE_UP}, expires_at)
+            return
         message = message_of(engine, body, now)
     except Invalid as error:
         engine.records.put("dead_letter", message_id, record | {"reason": str(error)}, expires_at)
         return
     if _give_up(engine, message, now):
-        reason = "the queue gave up after its last receive"
-        engine.records.put("dead_letter", message_id, record | {"reason": reason}, expires_at)
+        engine.records.put("dead_letter", message_id, record | {"reason": _GAVE_UP}, expires_at)
 
 
 def _give_up(engine: Engine, message: Message, now: datetime) -> bool:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Thread
 
 from chalicelib.core.condition import judge
+from chalicelib.core.errand import Errand, is_errand
 from chalicelib.core.errors import Invalid
 from chalicelib.core.job import Gate, Job, Overlap, State
 from chalicelib.core.planning import refusal, waited_too_long
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.core.settings import Settings
+from chalicelib.scheduler import errands
 from chalicelib.scheduler.attempts import attempt
 from chalicelib.scheduler.chains import message_of, on_end
 from chalicelib.scheduler.engine import Engine
@@ -80,13 +82,10 @@ def work(engine: Engine, received: Sequence[Received]) -> list[str]:
     settings = engine.settings()
     if settings.is_paused:
         return _put_off(engine, messages) + [item.message_id for item in unread]
-    jobs = engine.jobs.definitions({message.job_id for message in messages.values()}, consistent=True)
+    jobs = _jobs(engine, messages.values())
+    visible = {item: _visibility(jobs, message) for item, message in messages.items()}
     engine.queue.hide(
-        {
-            item.receipt: math.ceil((job.timeout + VISIBILITY_MARGIN).total_seconds())
-            for item, message in messages.items()
-            if (job := jobs.get(message.job_id))
-        }
+        {item.receipt: math.ceil(time.total_seconds()) for item, time in visible.items() if time}
     )
     verdicts = _in_threads(Batch(engine, jobs, settings), messages)
     count_runs(engine, [verdict.run for verdict in verdicts.values() if verdict.run and verdict.counted])
@@ -101,9 +100,24 @@ def work(engine: Engine, received: Sequence[Received]) -> list[str]:
     return [item.message_id for item in [*kept, *failed, *unread]]
 
 
-def _read(engine: Engine, item: Received, unread: list[Received]) -> Message | None:
+def _jobs(engine: Engine, messages: Iterable[Message | Errand]) -> dict[str, Job | None]:
+    wanted = {message.job_id for message in messages if isinstance(message, Message)}
+    return engine.jobs.definitions(wanted, consistent=True)
+
+
+def _visibility(jobs: Mapping[str, Job | None], message: Message | Errand) -> timedelta | None:
+    """How long a message is invisible while it is handled; None: as the queue has it."""
+    if isinstance(message, Errand):
+        return errands.VISIBILITY
+    job = jobs.get(message.job_id)
+    return job.timeout + VISIBILITY_MARGIN if job else None
+
+
+def _read(engine: Engine, item: Received, unread: list[Received]) -> Message | Errand | None:
     """The message; one that cannot be parsed goes to the dead letters, and the batch goes on."""
     try:
+        if is_errand(item.body):
+            return Errand.decode(item.body)
         return message_of(engine, item.body, engine.now())
     except Invalid as error:
         log.error("to the dead letters: message %s: %s", item.message_id, error)
@@ -114,22 +128,22 @@ def _read(engine: Engine, item: Received, unread: list[Received]) -> Message | N
     return None
 
 
-def _put_off(engine: Engine, messages: dict[Received, Message]) -> list[str]:
+def _put_off(engine: Engine, messages: Mapping[Received, Message | Errand]) -> list[str]:
     """While the engine is paused every message is sent again, so that none runs out of receives."""
     now = engine.now()
     failed = engine.queue.send(messages.values(), now, at_least=_PAUSED_DELAY)
     return [item.message_id for item, message in messages.items() if message in failed]
 
 
-def _in_threads(batch: Batch, messages: dict[Received, Message]) -> dict[Received, Keep | Done]:
+def _in_threads(batch: Batch, messages: Mapping[Received, Message | Errand]) -> dict[Received, Keep | Done]:
     """The verdicts. A message whose handling broke has none: it comes again when its visibility ends."""
     verdicts: dict[Received, Keep | Done] = {}
 
-    def one(item: Received, message: Message) -> None:
+    def one(item: Received, message: Message | Errand) -> None:
         try:
             verdicts[item] = handle(batch, message)
         except Exception:
-            log.exception("run %s/%s: its message stays in the queue", message.job_id, message.run_id)
+            log.exception("the message stays in the queue: %s", message)
 
     threads = [Thread(target=one, args=pair, daemon=True) for pair in messages.items()]
     for thread in threads:
@@ -139,7 +153,20 @@ def _in_threads(batch: Batch, messages: dict[Received, Message]) -> dict[Receive
     return verdicts
 
 
-def handle(batch: Batch, message: Message) -> Keep | Done:
+def handle(batch: Batch, message: Message | Errand) -> Keep | Done:
+    return _errand(batch, message) if isinstance(message, Errand) else _run(batch, message)
+
+
+def _errand(batch: Batch, errand: Errand) -> Keep | Done:
+    engine = batch.engine
+    early = errand.due - engine.now()
+    if early > timedelta():
+        return Keep(early)
+    again = errands.run(engine, errand, engine.now())
+    return Done() if again is None else Keep(again)
+
+
+def _run(batch: Batch, message: Message) -> Keep | Done:
     engine, job = batch.engine, batch.jobs.get(message.job_id)
     if job is None:
         return Keep(_UNREADABLE_DELAY) if message.job_id in batch.jobs else _of_deleted_job(batch, message)
