@@ -25,7 +25,7 @@ from chalicelib.aws.secrets import Secrets
 from chalicelib.aws.ticks import Ticks
 from chalicelib.aws.workflows import Workflows
 from chalicelib.core.access import Role
-from chalicelib.core.action import Action, Attempt, Json
+from chalicelib.core.action import Action, Attempt, Json, Outcome
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
 from chalicelib.scheduler import access, builtins
@@ -115,7 +115,7 @@ def shutdown() -> None:
     engine().stopping.set()
 
 
-def _perform(tools: Toolbox, action: Action, attempt: Attempt) -> Json:
+def _perform(tools: Toolbox, action: Action, attempt: Attempt) -> Outcome:
     return perform(action, attempt, tools)
 
 

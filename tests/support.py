@@ -21,7 +21,7 @@ from unittest.mock import patch
 import boto3
 
 from chalicelib.composition import _CONFIG, compose
-from chalicelib.core.action import Action, Attempt, Json
+from chalicelib.core.action import Accepted, Action, Attempt, Json
 from chalicelib.core.agenda import Entry, Slots
 from chalicelib.core.ids import slot_id
 from chalicelib.core.job import Job, Spec, State
@@ -214,7 +214,7 @@ class Sqs:
         return min((letter.visible_at for letter in self.letters.values()), default=None)
 
 
-Outcome = Json | BaseException | Callable[[Attempt], Json]
+Outcome = Json | Accepted | BaseException | Callable[[Attempt], Json | Accepted]
 
 
 @dataclass
@@ -248,7 +248,7 @@ class World:
         with patch("chalicelib.composition.boto3.client", lambda name, **_: clients[name]):
             self.engine: Engine = compose({**self.environment, **queues}, **{**parts, **self.changes})
 
-    def perform(self, action: Action, attempt: Attempt) -> Json:
+    def perform(self, action: Action, attempt: Attempt) -> Json | Accepted:
         """The next of `outcomes`, given, raised or called; "ok" when there is none."""
         self.attempts.append(attempt)
         outcome = self.outcomes.pop(0) if self.outcomes else "ok"

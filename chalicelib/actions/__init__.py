@@ -7,11 +7,11 @@ from typing import Any
 
 from chalicelib.actions import eventbridge, handler, http, lambda_, sns, sqs, step_functions, task
 from chalicelib.actions.toolbox import Toolbox, networks
-from chalicelib.core.action import Action, Attempt, Json
+from chalicelib.core.action import Action, Attempt, Outcome
 
 __all__ = ["ACTIONS", "Toolbox", "networks", "perform"]
 
-ACTIONS: dict[str, Callable[[Any, Attempt, Toolbox], Json]] = {
+ACTIONS: dict[str, Callable[[Any, Attempt, Toolbox], Outcome]] = {
     "http": http.perform,
     "lambda": lambda_.perform,
     "sqs": sqs.perform,
@@ -23,6 +23,6 @@ ACTIONS: dict[str, Callable[[Any, Attempt, Toolbox], Json]] = {
 }
 
 
-def perform(action: Action, attempt: Attempt, tools: Toolbox) -> Json:
+def perform(action: Action, attempt: Attempt, tools: Toolbox) -> Outcome:
     """Does what `action` says, within the attempt's time; returns the output. Raises ActionError."""
     return ACTIONS[action.type](action, attempt, tools)

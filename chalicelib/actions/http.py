@@ -14,12 +14,22 @@ from urllib.parse import SplitResult, quote, urlsplit
 from chalicelib.actions import material, wire
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core import template
-from chalicelib.core.action import Attempt, Http, Json, header_problem, plain
+from chalicelib.core.action import (
+    COMPLETION_TOKEN,
+    Accepted,
+    Attempt,
+    Http,
+    Json,
+    Outcome,
+    header_problem,
+    plain,
+)
 from chalicelib.core.errors import ActionError
 
 USER_AGENT = "belfry/0.1.0"
 MAX_FILLED_URL = 8192
 SHOWN_BODY = 200
+ACCEPTED = 202
 RETRIED_4XX = frozenset({408, 425, 429})
 
 _CHARSET = re.compile(
@@ -27,9 +37,11 @@ _CHARSET = re.compile(
 )
 
 
-def perform(settings: Http, attempt: Attempt, tools: Toolbox) -> Json:
+def perform(settings: Http, attempt: Attempt, tools: Toolbox) -> Outcome:
     request = _request(settings, attempt)
     answer = wire.send(request, wire.Limits(networks=tools.networks, seconds_left=attempt.seconds_left))
+    if answer.status == ACCEPTED and not settings.success_statuses:
+        return Accepted(_output(answer))
     if answer.status not in (settings.success_statuses or range(200, 300)):
         raise _failed(request, answer)
     return _output(answer)
@@ -66,7 +78,15 @@ def _headers(settings: Http, body: Json, attempt: Attempt) -> dict[str, str]:
             raise _bad("headers", f"{name!r} {issue}")
     names = {name.lower() for name in given}
     own = {name: value for name, value in _own_headers(settings, body).items() if name.lower() not in names}
-    return own | given | {"Idempotency-Key": attempt.idempotency_key, "Connection": "close"}
+    return (
+        own
+        | given
+        | {
+            "Idempotency-Key": attempt.idempotency_key,
+            COMPLETION_TOKEN: attempt.completion_token,
+            "Connection": "close",
+        }
+    )
 
 
 def _own_headers(settings: Http, body: Json) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from chalicelib.aws.dynamo import ConditionFailed, Item, Table
 from chalicelib.core.action import Json
 from chalicelib.core.condition import Verdict
-from chalicelib.core.ids import slot_id
+from chalicelib.core.ids import slot_id, token_digest
 from chalicelib.core.instants import iso
 from chalicelib.core.run import AttemptRecord, Claim, Message, Run, RunError, RunStatus
 
@@ -21,14 +21,14 @@ _OUTLINE = (
     "job_id", "run_id", "status", "reason", "trigger", "revision", "scheduled_for", "created_at",
     "started_at", "completed_at", "lateness_ms", "error", "dry_run", "missed_from", "missed_count",
 )  # fmt: skip
-_JSON = ("input", "output", "error", "condition", "delivery")
+_JSON = ("input", "output", "error", "condition", "delivery", "progress")
 
 _LOST = RunError(type="worker_lost", message="its worker was lost: the lease ran out before it reported")
 
 _CLAIMABLE = (
     "(#status = :queued"
     " OR (#status = :retrying AND not_before <= :now)"
-    " OR (#status = :running AND lease_until < :now))"
+    " OR (#status = :running AND lease_until < :now AND attribute_not_exists(is_awaited)))"
     " AND (attribute_not_exists(dispatch) OR dispatch <= :dispatch)"
 )
 
@@ -37,11 +37,14 @@ class Runs:
     def __init__(self, client: Any, table: str) -> None:
         self._table = Table(client, table)
 
-    def claim(self, message: Message, due: datetime, now: datetime, lease_until: datetime) -> Claim:
+    def claim(
+        self, message: Message, due: datetime, now: datetime, lease_until: datetime, token: str | None = None
+    ) -> Claim:
         """Takes the run for a new attempt: creates its row, or finds it queued, ready or abandoned.
 
         The attempt is appended to the row, and the fence counts the claim. Lost without a row: the
-        message needs one and it is not there. `due` is what lateness counts from.
+        message needs one and it is not there. `due` is what lateness counts from. `token` is what the
+        attempt's target may report with.
         """
         first = "" if message.needs_row else "attribute_not_exists(run_id) OR "
         changes = {
@@ -54,6 +57,8 @@ class Runs:
             "lateness_ms = if_not_exists(lateness_ms, :late)",
             "schema_version = :schema",
         }
+        if token:
+            changes.add("token_digest = :token")
         values = {
             ":running": RunStatus.RUNNING,
             ":queued": RunStatus.QUEUED,
@@ -69,8 +74,8 @@ class Runs:
             ":late": max(0, int((now - due).total_seconds() * 1000)),
             ":schema": 1,
             ":one": 1,
-        }
-        change = f"SET {', '.join(sorted(changes))} ADD fence :one REMOVE not_before, reason"
+        } | ({":token": token_digest(token)} if token else {})
+        change = f"SET {', '.join(sorted(changes))} ADD fence :one REMOVE not_before, reason, progress"
         try:
             row = self._table.update(
                 _key(message.job_id, message.run_id), change, f"{first}({_CLAIMABLE})", values
@@ -106,7 +111,7 @@ class Runs:
             "delivery": _text(delivery),
             "expires_at": expires_at,
         }
-        return self._leave_running(run, sets, values, fields, "lease_until")
+        return self._leave_running(run, sets, values, fields, "lease_until, is_awaited")
 
     def retry(self, run: Run, error: RunError, not_before: datetime, now: datetime) -> Run | None:
         """Ends a claimed run's attempt; the next is not before `not_before`. None as in finish."""
@@ -116,7 +121,54 @@ class Runs:
             "not_before": iso(not_before),
             "dispatch": run.dispatch + 1,
         }
-        return self._leave_running(run, sets, values, fields, "lease_until")
+        return self._leave_running(run, sets, values, fields, "lease_until, is_awaited")
+
+    def await_report(self, run: Run, until: datetime) -> Run | None:
+        """The claimed run's target goes on by itself, and is to report by then. None as in finish."""
+        return self._leave_running(run, ["is_awaited = :yes"], {":yes": True}, {"lease_until": iso(until)})
+
+    def note_progress(self, run: Run, progress: dict[str, Json], until: datetime) -> Run | None:
+        """Keeps a target's report, the next of which is to come by then. None if it came too late.
+
+        The attempt may still be in a worker's hands: its claim is left as it is.
+        """
+        values = {
+            ":running": RunStatus.RUNNING,
+            ":token": run.token_digest,
+            ":progress": _text(progress),
+            ":until": iso(until),
+            ":yes": True,
+        }
+        try:
+            row = self._table.update(
+                _key(run.job_id, run.run_id),
+                "SET progress = :progress, lease_until = :until, is_awaited = :yes",
+                "#status = :running AND token_digest = :token",
+                values,
+            )
+        except ConditionFailed:
+            return None
+        return _run(row)
+
+    def take_silent(self, run: Run, lease_until: datetime) -> Run | None:
+        """Takes back a run whose target has been silent for too long. None if it was not, after all."""
+        values = {
+            ":running": RunStatus.RUNNING,
+            ":fence": run.fence,
+            ":until": iso(run.lease_until) if run.lease_until else "",
+            ":lease": iso(lease_until),
+            ":one": 1,
+        }
+        try:
+            row = self._table.update(
+                _key(run.job_id, run.run_id),
+                "SET lease_until = :lease ADD fence :one REMOVE is_awaited",
+                "#status = :running AND fence = :fence AND lease_until = :until",
+                values,
+            )
+        except ConditionFailed:
+            return None
+        return _run(row)
 
     def give_back(
         self, run: Run, status: RunStatus, reason: str, now: datetime, expires_at: int | None = None
@@ -131,7 +183,7 @@ class Runs:
         return self._leave_running(run, sets[:-1], values, fields, removed)
 
     def _leave_running(
-        self, run: Run, sets: list[str], values: Item, fields: Item, removed: str
+        self, run: Run, sets: list[str], values: Item, fields: Item, removed: str | None = None
     ) -> Run | None:
         """A write by the holder of the fence."""
         given = {name: value for name, value in fields.items() if value is not None}
@@ -141,7 +193,7 @@ class Runs:
         try:
             row = self._table.update(
                 _key(run.job_id, run.run_id),
-                f"SET {change} REMOVE {removed}",
+                f"SET {change} REMOVE {removed}" if removed else f"SET {change}",
                 "fence = :fence AND #status = :running",
                 values,
             )
@@ -179,7 +231,7 @@ class Runs:
             row = self._table.update(
                 _key(run.job_id, run.run_id),
                 f"SET #status = :status, reason = :reason, completed_at = :now{expiry}"
-                " REMOVE lease_until, not_before",
+                " REMOVE lease_until, not_before, is_awaited",
                 "#status = :was AND (fence = :fence OR attribute_not_exists(fence))",
                 values,
             )

@@ -23,7 +23,17 @@ from chalicelib.core import template
 Json: TypeAlias = JsonValue
 
 MAX_URL, MAX_HEADERS, MAX_HEADER_VALUE = 2048, 50, 4096
-OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "idempotency-key"})
+COMPLETION_TOKEN = "Belfry-Completion-Token"  # noqa: S105 (a header's name)
+OWN_HEADERS = frozenset(
+    {
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "idempotency-key",
+        COMPLETION_TOKEN.lower(),
+    }
+)
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
@@ -190,7 +200,10 @@ class _Settings(BaseModel):
 
 
 class Http(_Settings):
-    """Calls a URL. A string body is sent as text/plain unless the headers say else, any other as JSON."""
+    """Calls a URL. A string body is sent as text/plain unless the headers say else, any other as JSON.
+
+    A target that answers 202 goes on by itself and reports the end, unless there are `success_statuses`.
+    """
 
     type: Literal["http"]
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] = "POST"
@@ -297,6 +310,16 @@ Action = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """What an action gives whose target goes on by itself, and is to report how it ended."""
+
+    said: Json
+
+
+Outcome: TypeAlias = Json | Accepted
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """What an action is given: whose attempt it is, and how long it may take."""
@@ -308,5 +331,7 @@ class Attempt:
     """`<job_id>/<run_id>`: the same for every attempt of a run."""
     number: int
     """1 for the first."""
+    completion_token: str
+    """With which a target that answers 202 reports its progress and its end; another for each attempt."""
     seconds_left: Callable[[], float]
     is_cancelled: Callable[[], bool]

@@ -5,6 +5,7 @@ BelfryError
 ├── BadRequest       the request as a whole cannot be read
 ├── Unauthorized     no or bad credentials
 ├── Forbidden        too little a role
+│   └── WrongToken   no or a wrong completion token
 ├── NotFound         no such thing
 ├── Conflict         not in the present state
 ├── TooLarge         the body is over the limit
@@ -59,6 +60,11 @@ class Forbidden(BelfryError):
     def __init__(self, role: str) -> None:
         self.role = role
         super().__init__(f"Requires {role} role or higher")
+
+
+class WrongToken(Forbidden):
+    def __init__(self) -> None:
+        BelfryError.__init__(self, "this is not the completion token that the run's target was given")
 
 
 class NotFound(BelfryError):

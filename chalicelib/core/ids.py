@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import secrets
 from datetime import UTC, datetime
@@ -19,6 +21,16 @@ def is_id(text: str) -> bool:
 
 def random_id(length: int) -> str:
     return "".join(secrets.choice(_BASE32) for _ in range(length))
+
+
+def new_token() -> str:
+    """256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def token_digest(token: str) -> str:
+    """What is kept of a token: 128 bits of its hash, in 22 characters."""
+    return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()[:16]).decode().rstrip("=")
 
 
 def new_job_id() -> str:

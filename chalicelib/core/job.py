@@ -30,6 +30,7 @@ from chalicelib.core.schedule import Dst, Fold, Gap, Schedule
 
 NO_RULE = Dst()  # the expression's own
 _EARLIER = 16  # revisions that a job remembers: more than are made while a message waits
+COMPLETION_LIMIT = 604_800  # seconds: Step Functions waits no longer for a node
 ATTEMPT_LIMIT = 840  # seconds: a Lambda lives for 15 minutes, and needs some to say how it went
 
 
@@ -192,6 +193,7 @@ class Spec(Written):
     tags: Annotated[list[Tag], Field(max_length=20)] = []
     retry: Retry = Retry()
     timeout_seconds: Annotated[Whole, Field(ge=1, le=ATTEMPT_LIMIT)] = 300
+    completion_timeout_seconds: Annotated[Whole, Field(ge=1, le=COMPLETION_LIMIT)] = 3600
     overlap: Overlap = Overlap.SKIP
     misfire: Misfire = Misfire.FIRE_ONCE
     misfire_grace_seconds: Annotated[Whole, Field(ge=0, le=86_400)] = 60
@@ -298,6 +300,11 @@ class Job(BaseModel):
     @property
     def grace(self) -> timedelta:
         return timedelta(seconds=self.spec.misfire_grace_seconds)
+
+    @property
+    def completion_timeout(self) -> timedelta:
+        """How long a target that goes on by itself may be silent."""
+        return timedelta(seconds=self.spec.completion_timeout_seconds)
 
     @property
     def timeout(self) -> timedelta:

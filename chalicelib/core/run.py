@@ -30,7 +30,7 @@ OUTPUT_LIMIT = 32 * 1024  # bytes of JSON text kept of an output
 
 class RunStatus(StrEnum):
     QUEUED = "queued"  # waits: for its worker, or for the run before it
-    RUNNING = "running"  # a worker holds it under a lease
+    RUNNING = "running"  # a worker holds it under a lease, or its target goes on by itself and is to report
     RETRYING = "retrying"  # an attempt failed, the next is not before `not_before`
     COMPLETED = "completed"
     FAILED = "failed"  # its last attempt failed
@@ -105,6 +105,9 @@ class Run(BaseModel):
     execution: str | None = None  # of the chain
     after: dict[str, str] = {}  # in a chain: the nodes before it and their runs
     task_token: str | None = None  # by which its outcome is reported
+    token_digest: str | None = None  # of the token by which the attempt's target may report
+    is_awaited: bool = False  # the target goes on by itself; it is to report before `lease_until`
+    progress: dict[str, Json] | None = None  # the target's last report before the end
     rerun_of: str | None = None
     triggered_by: str | None = None
     dry_run: bool = False

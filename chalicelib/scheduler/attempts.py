@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from chalicelib.core.action import Attempt, Json
+from chalicelib.core.action import Accepted, Attempt, Json, Outcome
 from chalicelib.core.agenda import Retry
 from chalicelib.core.condition import Verdict, judge
 from chalicelib.core.errors import ActionError
@@ -27,15 +27,39 @@ _LAST_WORD = timedelta(seconds=2)  # for an action that ends itself in time, and
 log = logging.getLogger(__name__)
 
 
-def attempt(engine: Engine, job: Job, message: Message, run: Run, settings: Settings) -> Run | None:
-    """Acts, and writes how it went: the run as it ended or is to be retried.
+def attempt(
+    engine: Engine, job: Job, message: Message, run: Run, settings: Settings, token: str
+) -> Run | None:
+    """Acts, and writes how it went: the run as it ended, is to be retried, or is reported on later.
 
-    None if the run is no longer this claim's: it was cancelled, or its lease was lost.
+    None if the run is no longer this claim's: it was cancelled, reported on, or its lease was lost.
+    `token` is what the target may report with.
     """
     try:
-        output = within(job.timeout, engine, lambda left: _perform(engine, job, run, left))
+        outcome = within(job.timeout, engine, lambda left: _perform(engine, job, run, left, token))
     except ActionError as error:
-        return _failed(engine, job, message, run, settings, error)
+        return failed(engine, job, message, run, settings, error)
+    if isinstance(outcome, Accepted):
+        return _accepted(engine, job, run)
+    return completed(engine, job, run, settings, outcome)
+
+
+def _accepted(engine: Engine, job: Job, run: Run) -> Run | None:
+    """The target goes on by itself. The overlap lock is held for as long as it may be silent."""
+    now = engine.now()
+    until = now + job.completion_timeout
+    hold_lock(engine, job, run, until, now)
+    return engine.runs.await_report(run, until)
+
+
+def hold_lock(engine: Engine, job: Job, run: Run, until: datetime, now: datetime) -> None:
+    """Prolongs the overlap lock of a run that goes on until then, if its job has one."""
+    if job.spec.overlap is not Overlap.ALLOW:
+        engine.jobs.lock(job.job_id, run.run_id, until + LEASE_MARGIN, now)
+
+
+def completed(engine: Engine, job: Job, run: Run, settings: Settings, output: Json) -> Run | None:
+    """Ends the run with what it gave. None as in `attempt`."""
     kept, truncated = cut_output(output)
     condition = job.spec.condition
     verdict = judge(condition.expression, output) if condition and condition.gate is Gate.DELIVERY else None
@@ -52,9 +76,10 @@ def attempt(engine: Engine, job: Job, message: Message, run: Run, settings: Sett
     )
 
 
-def _failed(
+def failed(
     engine: Engine, job: Job, message: Message, run: Run, settings: Settings, error: ActionError
 ) -> Run | None:
+    """Ends the run's attempt: the run is to be retried, or has failed. None as in `attempt`."""
     now, why = engine.now(), RunError.of(error)
     log.warning(
         "run %s/%s attempt %d failed: %s: %s",
@@ -85,18 +110,17 @@ def _retry(engine: Engine, job: Job, message: Message, run: Run, why: RunError, 
         engine.agenda.file([(floor_minute(not_before), Retry(following))])
     elif engine.queue.send([following], now):
         raise RuntimeError("SQS refused the message of the next attempt")
-    if job.spec.overlap is not Overlap.ALLOW:
-        engine.jobs.lock(job.job_id, run.run_id, not_before + job.timeout + LEASE_MARGIN, now)
+    hold_lock(engine, job, run, not_before + job.timeout, now)
     return engine.runs.retry(run, why, not_before, now)
 
 
-def within(limit: timedelta, engine: Engine, work: Callable[[Callable[[], float]], Json]) -> Json:
+def within(limit: timedelta, engine: Engine, work: Callable[[Callable[[], float]], Outcome]) -> Outcome:
     """What `work` gives, or its error; ActionError "timeout" once the limit is over.
 
     `work` is given a function that says how many seconds are left. A thread cannot be ended from
     outside: one that does not stop by itself is left behind, and what it gives is dropped.
     """
-    results: SimpleQueue[Json | ActionError] = SimpleQueue()
+    results: SimpleQueue[Outcome | ActionError] = SimpleQueue()
     deadline = engine.now() + limit
 
     def left() -> float:
@@ -126,9 +150,9 @@ def within(limit: timedelta, engine: Engine, work: Callable[[Callable[[], float]
     raise ActionError("timeout", f"took longer than its {limit.total_seconds():.0f} s")
 
 
-def _perform(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> Json:
+def _perform(engine: Engine, job: Job, run: Run, left: Callable[[], float], token: str) -> Outcome:
     """Acts. A dry run calls handlers and tasks, which know of it, and shows what others would be told."""
-    given = _given(engine, job, run, left)
+    given = _given(engine, job, run, left, token)
     action = action_of(engine, job, run, given.input)
     if not run.dry_run or action.type in ("handler", "task"):
         return engine.perform(action, given)
@@ -136,7 +160,7 @@ def _perform(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> J
     return {"dry_run": True, "action": render(action.model_dump(mode="json"), scope)}
 
 
-def _given(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> Attempt:
+def _given(engine: Engine, job: Job, run: Run, left: Callable[[], float], token: str) -> Attempt:
     """What the action sees of the job and the run."""
     number = len(run.attempts)
     return Attempt(
@@ -158,6 +182,7 @@ def _given(engine: Engine, job: Job, run: Run, left: Callable[[], float]) -> Att
         input=outputs_before(engine, run) if run.after else run.input,
         idempotency_key=f"{job.job_id}/{run.run_id}",
         number=number,
+        completion_token=token,
         seconds_left=left,
         is_cancelled=lambda: _is_ended(engine, run),
     )

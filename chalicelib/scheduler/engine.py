@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.core.action import Action, Attempt, Json
+from chalicelib.core.action import Action, Attempt, Outcome
 from chalicelib.core.settings import Settings
 
 if TYPE_CHECKING:  # handed in; the use cases depend on the core only
@@ -42,7 +42,7 @@ class Engine:
     pipelines: Pipelines
     workflows: Workflows
     secrets: Secrets
-    perform: Callable[[Action, Attempt], Json]
+    perform: Callable[[Action, Attempt], Outcome]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     lookahead: timedelta
     tick_interval: timedelta

@@ -126,7 +126,8 @@ def cancel(engine: Engine, job_id: str, run_id: str, by: str, now: datetime) -> 
     """Cancels the run; says whether it was running.
 
     A queued or retrying run never starts. A running one is marked at once; what it gives is dropped,
-    and its worker settles it when the target has let go, so that the overlap lock holds till then.
+    and its worker settles it when the target has let go, so that the overlap lock holds till then. One
+    whose target is to report has no worker, and is settled at once.
     Raises Conflict where the run is finished.
     """
     settings = engine.settings()
@@ -139,9 +140,9 @@ def cancel(engine: Engine, job_id: str, run_id: str, by: str, now: datetime) -> 
             break
     was_running = run.status is RunStatus.RUNNING
     on_end(engine, None, ended, now)  # its chain does not wait for the target to let go
-    if not was_running:
+    if not was_running or run.is_awaited:
         found = engine.jobs.get(job_id)
-        _settle(engine, found[0] if found else None, ended, now, is_news=True)
+        conclude(engine, found[0] if found else None, ended, now)
     log_runs(engine, [ended], now, settings)
     return ended, was_running
 
@@ -191,7 +192,7 @@ def _give_up(engine: Engine, message: Message, now: datetime) -> bool:
     if run is not None and run.dispatch > message.dispatch:
         return True  # a later message has it
     if run is not None and run.is_finished:
-        _settle(engine, job, run, now, is_news=False)
+        conclude(engine, job, run, now, is_news=False)
         return True
     if run is not None and run.lease_until and run.lease_until > now:
         if engine.queue.send([message], now, at_least=run.lease_until - now):
@@ -213,11 +214,12 @@ def _fail(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_new: b
         settings.run_expiry(now),
     )
     if ended:
-        _settle(engine, job, ended, now, is_news=True)
+        conclude(engine, job, ended, now)
         log_runs(engine, [ended], now, settings)
 
 
-def _settle(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news: bool) -> None:
+def conclude(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news: bool = True) -> None:
+    """All that follows from a run's end outside of a worker."""
     if settle(engine, job, run, now, is_news=is_news):
         count_runs(engine, [run])
     on_end(engine, job, run, now)

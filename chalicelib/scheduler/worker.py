@@ -10,18 +10,19 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Thread
 
 from chalicelib.core.condition import judge
 from chalicelib.core.errand import Errand, is_errand
-from chalicelib.core.errors import Invalid
+from chalicelib.core.errors import ActionError, Invalid
+from chalicelib.core.ids import new_token
 from chalicelib.core.job import Gate, Job, Overlap, State
 from chalicelib.core.planning import refusal, waited_too_long
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.core.settings import Settings
 from chalicelib.scheduler import errands
-from chalicelib.scheduler.attempts import attempt
+from chalicelib.scheduler.attempts import attempt, failed
 from chalicelib.scheduler.chains import message_of, on_end
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
@@ -213,31 +214,48 @@ def _policies(batch: Batch, job: Job, message: Message) -> Keep | Done | None:
 def _claim(batch: Batch, job: Job, message: Message) -> Keep | Done:
     engine, now = batch.engine, batch.engine.now()
     counted_from = job.due(message.slot) if message.trigger is Trigger.SCHEDULE else message.slot
-    claim = engine.runs.claim(message, counted_from, now, now + job.timeout + LEASE_MARGIN)
+    token = new_token()
+    claim = engine.runs.claim(message, counted_from, now, now + job.timeout + LEASE_MARGIN, token)
     if claim.run is None:
         return Keep(_ROW_DELAY)
     if not claim.won:
-        return _lost(engine, job, message, claim.run)
+        return _lost(batch, job, message, claim.run)
     if len(claim.run.attempts) > job.spec.retry.max_attempts:
         return _settled(batch, job, engine.runs.abandon(claim.run, now, batch.settings.run_expiry(now)))
     return (
         _yield_to_holder(batch, job, message, claim.run)
         or _unmet_condition(batch, job, claim.run)
-        or _act(batch, job, message, claim.run)
+        or _act(batch, job, message, claim.run, token)
     )
 
 
-def _lost(engine: Engine, job: Job, message: Message, run: Run) -> Keep | Done:
-    """The run is not to be had: it is finished, another message's, or not ready."""
-    now = engine.now()
+def _lost(batch: Batch, job: Job, message: Message, run: Run) -> Keep | Done:
+    """The run is not to be had: it is finished, another message's, its target's, or not ready."""
+    engine, now = batch.engine, batch.engine.now()
     if run.is_finished:
         return _told(engine, job, run, settle(engine, job, run, now, is_news=False))
     if run.dispatch > message.dispatch:
         return Done()
     if run.dispatch < message.dispatch:
         return Keep(_ROW_DELAY)  # a retry's message overtook the row
+    if run.is_awaited and run.lease_until:
+        return _awaited(batch, job, message, run, run.lease_until)
     until = run.lease_until if run.status is RunStatus.RUNNING else run.not_before
     return Keep(max((until or now) - now, timedelta()) + timedelta(seconds=1))
+
+
+def _awaited(batch: Batch, job: Job, message: Message, run: Run, until: datetime) -> Keep | Done:
+    """The run's target is to report. A new message looks again: this one would grow too old in the queue."""
+    engine, now = batch.engine, batch.engine.now()
+    if now <= until:
+        refused = engine.queue.send([message], now, at_least=until - now + timedelta(seconds=1))
+        return _AGAIN if refused else Done()
+    taken = engine.runs.take_silent(run, now + LEASE_MARGIN)
+    if taken is None:
+        return _AGAIN
+    silence = f"its target said nothing for {job.completion_timeout.total_seconds():.0f} s"
+    error = ActionError("completion_timeout", silence)
+    return _after(batch, job, message, failed(engine, job, message, taken, batch.settings, error))
 
 
 def _yield_to_holder(batch: Batch, job: Job, message: Message, run: Run) -> Keep | Done | None:
@@ -290,10 +308,17 @@ def _unmet_condition(batch: Batch, job: Job, run: Run) -> Keep | Done | None:
     return None if verdict.holds else _skip(batch, job, run, verdict.reason)
 
 
-def _act(batch: Batch, job: Job, message: Message, run: Run) -> Keep | Done:
-    after = attempt(batch.engine, job, message, run, batch.settings)
+def _act(batch: Batch, job: Job, message: Message, run: Run, token: str) -> Keep | Done:
+    after = attempt(batch.engine, job, message, run, batch.settings, token)
+    return _after(batch, job, message, after)
+
+
+def _after(batch: Batch, job: Job, message: Message, after: Run | None) -> Keep | Done:
+    """What an attempt's end leaves to do."""
     if after and after.status is RunStatus.RETRYING:
         return Done()
+    if after and after.is_awaited and after.lease_until:
+        return _awaited(batch, job, message, after, after.lease_until)
     return _settled(batch, job, after)
 
 

@@ -27,6 +27,9 @@ DEFAULT: dict[str, Json] = {
 }
 
 
+TOKEN = "a completion token"
+
+
 def attempt(
     value: Json = None,
     seconds: float = 10,
@@ -40,6 +43,7 @@ def attempt(
         input={"x": 1} if value is None else value,
         idempotency_key=KEY,
         number=number,
+        completion_token=TOKEN,
         seconds_left=lambda: end - time.monotonic(),
         is_cancelled=is_cancelled,
     )
@@ -50,7 +54,7 @@ def toolbox(client: Callable[[str], Any] = lambda name: None, allow: str = "", *
     return Toolbox(client=client, networks=networks(allow), **known)
 
 
-def act(settings: dict[str, Any], given: Attempt | None = None, tools: Toolbox | None = None) -> Json:
+def act(settings: dict[str, Any], given: Attempt | None = None, tools: Toolbox | None = None) -> Any:
     return perform(ACTION.validate_python(settings), given or attempt(), tools or toolbox())
 
 

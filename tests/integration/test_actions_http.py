@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chalicelib.actions import addresses, http, wire
-from chalicelib.core.action import Json
+from chalicelib.core.action import Accepted, Json
 from chalicelib.core.errors import ActionError
 from tests.integration import actions_support as support
 from tests.integration.actions_support import KEY, attempt, toolbox
@@ -99,7 +99,7 @@ def settings(server: Server, path: str = "/hook", **more: Any) -> dict[str, Any]
     return {"type": "http", "url": server.url + path, **more}
 
 
-def act(server: Server, path: str = "/hook", value: Json = None, **more: Any) -> Json:
+def act(server: Server, path: str = "/hook", value: Json = None, **more: Any) -> Any:
     return support.act(settings(server, path, **more), attempt(value), LOCAL)
 
 
@@ -109,7 +109,7 @@ def failure(
     return support.failure(settings(server, path, **more), attempt(value, seconds), LOCAL)
 
 
-def answered(status: int, body: bytes = b"", **headers: str) -> Json:
+def answered(status: int, body: bytes = b"", **headers: str) -> Any:
     with serving(replying(status, body, **headers)) as server:
         return act(server)
 
@@ -262,6 +262,18 @@ def test_only_the_named_statuses_are_success_if_any_are_named() -> None:
         assert act(server, success_statuses=[200, 404]) == "gone"
     with serving(replying(202)) as server:
         assert not failure(server, success_statuses=[200, 404]).permanent
+
+
+def test_a_target_that_answers_202_goes_on_by_itself() -> None:
+    with serving(replying(202, b'{"job": 7}', **{"Content-Type": "application/json"})) as server:
+        assert support.act(settings(server), attempt(), LOCAL) == Accepted({"job": 7})
+    assert server.received[0].headers["Belfry-Completion-Token"] == support.TOKEN
+
+
+def test_a_202_that_is_named_is_the_end() -> None:
+    assert answered(202) == Accepted(None)
+    with serving(replying(202, b"queued")) as server:
+        assert act(server, success_statuses=[202]) == "queued"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -68,6 +68,8 @@ def run_view(run: Run) -> dict[str, Any]:
         "delivery": run.delivery,
         "chain_id": run.chain_id,
         "execution": run.execution,
+        "awaited_until": _utc(run.lease_until) if run.is_awaited else None,
+        "progress": run.progress,
         "rerun_of": run.rerun_of,
         "triggered_by": run.triggered_by,
         "dry_run": run.dry_run,

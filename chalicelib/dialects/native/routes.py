@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from chalicelib.core.access import Role
+from chalicelib.core.action import COMPLETION_TOKEN
 from chalicelib.core.chain import ChainSpec, PipelineRun, diagram
 from chalicelib.core.errors import Conflict
 from chalicelib.core.insight import suggestions
@@ -35,6 +36,7 @@ from chalicelib.dialects.native.schema import (
     CalendarView,
     ChainList,
     ChainView,
+    CompleteRun,
     CreateChain,
     CreateJob,
     Definition,
@@ -54,6 +56,7 @@ from chalicelib.dialects.native.schema import (
     Queued,
     RecentRuns,
     RecentRunsQuery,
+    ReportProgress,
     RunList,
     RunsQuery,
     RunView,
@@ -68,7 +71,7 @@ from chalicelib.dialects.native.schema import (
     ValidationView,
     ZoneQuery,
 )
-from chalicelib.scheduler import chains, history, insight, jobs, language, runs
+from chalicelib.scheduler import chains, history, insight, jobs, language, reports, runs
 from chalicelib.scheduler.status import engine_status
 
 JOBS = "/api/scheduler/jobs"
@@ -165,6 +168,23 @@ def rerun_run(call: Call, body: NoFields) -> Answer:
     _may_touch(call)
     asked = runs.Asked(call.who.id, request_key=call.idempotency_key)
     return _queued(runs.rerun(call.engine, call.path["id"], call.path["run_id"], asked, call.now))
+
+
+@API.route("POST", f"{RUN}/complete", gives=RunView, role=None)
+def complete_run(call: Call, body: CompleteRun) -> Answer:
+    """By the run's target, with the completion token of its request. Like heartbeats it is not audited."""
+    run = reports.complete(
+        call.engine, call.path["id"], call.path["run_id"], _token(call), body.outcome(), call.now
+    )
+    return Answer(run_view(run))
+
+
+@API.route("POST", f"{RUN}/progress", gives=RunView, role=None)
+def report_progress(call: Call, body: ReportProgress) -> Answer:
+    """By the run's target, with the completion token: it goes on, and may be silent for as long again."""
+    said = body.model_dump(exclude_none=True)
+    run = reports.progress(call.engine, call.path["id"], call.path["run_id"], _token(call), said, call.now)
+    return Answer(run_view(run))
 
 
 @API.route("GET", "/api/scheduler/runs", gives=RecentRuns)
@@ -301,6 +321,11 @@ def get_diagram(call: Call, query: DiagramQuery) -> Answer:
     named = call.engine.jobs.definitions(spec.jobs, consistent=False)
     names = {job_id: job.spec.name for job_id, job in named.items() if job}
     return Answer(diagram(spec, states, names), headers={"Content-Type": "text/plain; charset=utf-8"})
+
+
+def _token(call: Call) -> str | None:
+    token: str | None = call.request.headers.get(COMPLETION_TOKEN.lower())
+    return token
 
 
 def _execution(call: Call, execution: str) -> tuple[PipelineRun, ChainSpec]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,10 +15,11 @@ from pydantic import (
     RootModel,
     StringConstraints,
     create_model,
+    model_validator,
 )
 
 from chalicelib.core.access import Role
-from chalicelib.core.action import Action, plain
+from chalicelib.core.action import Action, Json, plain
 from chalicelib.core.chain import ChainSpec
 from chalicelib.core.errors import Invalid
 from chalicelib.core.insight import midnight
@@ -35,6 +36,7 @@ from chalicelib.core.job import (
 )
 from chalicelib.core.run import FINISHED, RunError, RunStatus, Trigger
 from chalicelib.core.schedule import zone
+from chalicelib.scheduler.reports import Failure
 
 CALENDAR_LIMIT = timedelta(days=92)
 
@@ -287,6 +289,35 @@ class MissedView(Shown):
     count: int
 
 
+class CompleteRun(Written):
+    """How a run's target ended that had answered 202."""
+
+    status: Literal["completed", "failed"] = "completed"
+    output: Annotated[Json, BeforeValidator(plain)] = None
+    error: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    permanent: bool = Field(default=False, description="Of a failure: another attempt would fail too.")
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if self.status == "completed" and (self.error or self.permanent):
+            raise Invalid.one("error", 'belongs to a failure: give the status "failed" with it')
+        if self.status == "failed" and self.output is not None:
+            raise Invalid.one("output", "belongs to a completed run; say in error what went wrong")
+        return self
+
+    def outcome(self) -> Json | Failure:
+        if self.status == "completed":
+            return self.output
+        return Failure(self.error or "the target reported that it failed", self.permanent)
+
+
+class ReportProgress(Written):
+    """How far a run's target is that had answered 202. Both fields are shown on the run."""
+
+    message: Annotated[str, Field(max_length=500)] | None = None
+    percent: Annotated[float, Field(ge=0, le=100)] | None = None
+
+
 class RunView(Shown):
     """A run. `reason` says why it is as it is, where that is not self-evident."""
 
@@ -309,6 +340,10 @@ class RunView(Shown):
     delivery: dict[str, str] | None
     chain_id: str | None
     execution: str | None
+    awaited_until: str | None = Field(
+        description="Of a running one whose target goes on by itself: when its silence is too long."
+    )
+    progress: dict[str, Any] | None
     rerun_of: str | None
     triggered_by: str | None
     dry_run: bool
