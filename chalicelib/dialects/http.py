@@ -56,13 +56,15 @@ class Host:
 class Answer:
     """What a view gives. `target` is the id that the audit log names, where the path names none.
 
-    `status` is the route's where the view does not say another.
+    `status` is the route's where the view does not say another. `who` is the one who asked, where the
+    credentials are in the body.
     """
 
     body: Any = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
+    who: Principal | None = None
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ def _answer(route: Route, host: Host, request: Request, path: Mapping[str, str])
     if route.writes:
         target = answer.target or "/".join(path.values()) or None
         details = {"path": request.path, "status": answer.status or route.status}
-        audit.append(engine, who, route.writes, target, details, now)
+        audit.append(engine, answer.who or who, route.writes, target, details, now)
         engine.counters.add(Tally(bucket(now), activity=1))
     return answer
 

@@ -40,15 +40,14 @@ def revoke_key(engine: Engine, key_id: str) -> None:
     raise NotFound("key", key_id)
 
 
-def open_session(engine: Engine, key: str, now: datetime) -> tuple[str, datetime]:
-    """A session's token for an API key, and when it expires. Raises Unauthorized."""
+def open_session(engine: Engine, key: str, now: datetime) -> tuple[str, datetime, Principal]:
+    """A session's token for an API key, when it expires, and whose it is. Raises Unauthorized."""
     digest = _hash(key)
-    if engine.records.get("key", digest) is None:
-        raise Unauthorized("the API key is unknown or revoked")
+    who = _of_key(engine, digest, "the API key is unknown or revoked")
     token, expires = secrets.token_urlsafe(32), now + SESSION_LIFE
     expires_at = int(expires.timestamp())
     engine.records.put("auth_session", _hash(token), {"key": digest, "expires_at": expires_at}, expires_at)
-    return token, expires
+    return token, expires, who
 
 
 def authenticate(engine: Engine, shown: Credentials, anonymous: Role | None, now: datetime) -> Principal:

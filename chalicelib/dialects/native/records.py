@@ -86,15 +86,15 @@ def beat(call: Call, body: Heartbeat) -> Answer:
     return Answer({"status": "HEARTBEAT_OK", "agent": call.path["id"], "checked_at": short_iso(call.now)})
 
 
-@API.route("POST", "/api/auth/session", gives=SessionView, status=201, role=None)
+@API.route("POST", "/api/auth/session", gives=SessionView, status=201, role=None, writes="session.open")
 def open_session(call: Call, body: OpenSession) -> Answer:
     """Exchanges a key for a cookie; it is Secure unless the host is this machine."""
-    token, expires = access.open_session(call.engine, body.key, call.now)
+    token, expires, who = access.open_session(call.engine, body.key, call.now)
     host = call.request.headers.get("host", "")
     secure = "" if _LOOPBACK.fullmatch(host) else "; Secure"
     age = int((expires - call.now).total_seconds())
     cookie = f"{SESSION_COOKIE}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"
-    return Answer({"expires_at": short_iso(expires)}, headers={"Set-Cookie": cookie})
+    return Answer({"expires_at": short_iso(expires)}, headers={"Set-Cookie": cookie}, who=who)
 
 
 @API.route("GET", "/api/keys", gives=KeyList, role=Role.ADMIN)
