@@ -69,6 +69,7 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         "queue": Queue(sqs, environment["BELFRY_RUNS_QUEUE"], environment["BELFRY_DEAD_LETTERS_QUEUE"]),
         "lookahead": timedelta(seconds=float(environment.get("BELFRY_LOOKAHEAD_SECONDS", "180"))),
         "tick_interval": timedelta(seconds=float(environment.get("BELFRY_TICK_SECONDS", "60"))),
+        "handlers": frozenset({*HANDLERS, *ENGINE_HANDLERS}),
     }
     made: Engine
     tools = Toolbox(

@@ -42,6 +42,7 @@ class Engine:
     workflows: Workflows
     perform: Callable[[Action, Attempt], Json]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
+    handlers: frozenset[str]  # their names
     lookahead: timedelta
     tick_interval: timedelta
     now: Callable[[], datetime] = _now
