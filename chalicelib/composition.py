@@ -69,7 +69,6 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         "queue": Queue(sqs, environment["BELFRY_RUNS_QUEUE"], environment["BELFRY_DEAD_LETTERS_QUEUE"]),
         "lookahead": timedelta(seconds=float(environment.get("BELFRY_LOOKAHEAD_SECONDS", "180"))),
         "tick_interval": timedelta(seconds=float(environment.get("BELFRY_TICK_SECONDS", "60"))),
-        "handlers": frozenset({*HANDLERS, *ENGINE_HANDLERS}),
     }
     made: Engine
     tools = Toolbox(
@@ -81,7 +80,8 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         ),
         tasks={name: partial(_with_engine, call, lambda: made) for name, call in TASKS.items()},
     )
-    made = Engine(**{**parts, "perform": partial(_perform, tools), "ask_model": model.ask, **changes})
+    parts |= {"perform": partial(_perform, tools), "ask_model": model.ask, "handlers": tools.handlers}
+    made = Engine(**{**parts, **changes})
     return made
 
 

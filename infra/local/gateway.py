@@ -83,7 +83,10 @@ class Gateway:
         _keep_requests_apart(app)
 
     def answer(self, call: Call) -> Answer:
-        """What the API answers. HEAD is answered as GET; what sends it leaves out the body."""
+        """What the API answers. HEAD is answered as GET; what sends it leaves out the body.
+
+        A method that the path does not take is the app's to refuse, in the envelope of the path's dialect.
+        """
         match = self._routes.match(call.path)
         if match is None:
             return refusal(404, "not_found", "There is nothing at this path.")

@@ -107,6 +107,12 @@ def detail_view(job: Job, state: State, runs: Iterable[Run], now: datetime) -> d
     return {**schedule_view(job, state, now), "executions": [_execution(run) for run in runs]}
 
 
+def shown_status(job: Job) -> str:
+    if job.status is JobStatus.FAILED:
+        return "completed" if isinstance(job.spec.schedule, AtSpec) else "paused"
+    return job.status.value
+
+
 def _summary(job: Job, now: datetime) -> dict[str, Any]:
     following = job.next_slot(now) if job.status is JobStatus.ACTIVE else None
     return {
@@ -115,7 +121,7 @@ def _summary(job: Job, now: datetime) -> dict[str, Any]:
         "type": _type(job.spec.schedule),
         **_when(job.spec.schedule),
         "next_run": short_iso(following) if following else None,
-        "status": _status(job),
+        "status": shown_status(job),
     }
 
 
@@ -137,12 +143,6 @@ def _when(schedule: ScheduleSpec) -> dict[str, Any]:
         if schedule.delay_seconds
         else {"next_run": schedule.datetime}
     )
-
-
-def _status(job: Job) -> str:
-    if job.status is JobStatus.FAILED:
-        return "completed" if isinstance(job.spec.schedule, AtSpec) else "paused"
-    return job.status.value
 
 
 def _execution(run: Run) -> dict[str, Any]:

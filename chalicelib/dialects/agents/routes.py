@@ -11,6 +11,7 @@ from chalicelib.dialects.agents.convert import (
     job_id,
     schedule_id,
     schedule_view,
+    shown_status,
     spec_fields,
 )
 from chalicelib.dialects.agents.errors import render
@@ -60,7 +61,9 @@ def update_schedule(call: Call, body: UpdateSchedule) -> Answer:
     def change(job: Job) -> tuple[Spec, JobStatus]:
         _may_change(call, job)
         spec = validated(Spec, spec_fields(body.given(), job.spec, call.now))
-        return spec, JobStatus(body.status) if body.status else job.status
+        again = shown_status(job) == "completed" and spec.schedule != job.spec.schedule
+        kept = JobStatus.ACTIVE if again else job.status  # also where its only run failed
+        return spec, JobStatus(body.status) if body.status else kept
 
     job, _ = _found(call)
     return Answer(_shown(call, *jobs.update(call.engine, job.job_id, change, call.now)))

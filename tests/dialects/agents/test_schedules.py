@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import time_machine
 
+from chalicelib import composition
+from chalicelib.core.action import KINDS
 from tests.dialects.conftest import Client, Reply
 
 SCHEDULES = "/api/agents/agent_7/schedules"
@@ -385,6 +387,24 @@ def test_a_schedule_that_an_admin_made_a_tasks_is_no_operators_to_change(api: Cl
     refused(api("DELETE", path, headers=api.key("operator")), 403, "FORBIDDEN")
 
 
+def test_each_write_is_in_the_audit_log_under_agent_and_schedule(api: Client) -> None:
+    path = created(api, DAILY)
+    api("PUT", path, UPDATE)
+    api("GET", path)
+    api("PUT", path, {"type": "once"})
+    api("DELETE", path)
+    records = composition.engine().records
+    head = records.get("audit", "head")
+    assert head is not None
+    entries = [entry for _, entry in records.list(f"audit#{head['at'][:7]}")]
+    assert [entry["action"] for entry in entries] == [
+        "schedule.create",
+        "schedule.update",
+        "schedule.delete",
+    ]
+    assert {entry["target"] for entry in entries} == {f"agent_7/{path.rpartition('/')[2]}"}
+
+
 # -- changes
 
 
@@ -499,6 +519,23 @@ def test_what_runs_once_is_completed_by_its_run(
     assert api("PUT", path, {"name": "renamed"}).body == {**after, "name": "renamed"}
 
 
+@pytest.mark.parametrize("is_registered", [True, False], ids=["completed", "failed"])
+def test_another_time_makes_a_completed_schedule_active_again(
+    api: Client, clock: time_machine.Coordinates, is_registered: bool
+) -> None:
+    if is_registered:
+        api("PUT", "/api/targets/workflow-789", {"type": "handler", "name": "echo"})
+    path = created(api, REMINDER)
+    due = datetime.fromisoformat(REMINDER["next_run"])
+    run_at(api, clock, due)
+    assert api("GET", path).body["status"] == "completed"
+    after = api("PUT", path, {"next_run": "2024-12-21T15:00:00Z"}).body
+    assert (after["status"], after["next_run"]) == ("active", "2024-12-21T15:00:00Z")
+    run_at(api, clock, due + timedelta(days=1))
+    after = api("GET", path).body
+    assert (after["status"], len(after["executions"])) == ("completed", 2)
+
+
 @pytest.mark.parametrize("callback_type", ["workflow", "function"])
 def test_an_unregistered_callback_fails_its_runs_with_a_sentence(
     api: Client, clock: time_machine.Coordinates, callback_type: str
@@ -555,6 +592,18 @@ def test_a_workflow_is_a_target_but_no_handler(api: Client) -> None:
     assert called(api, "workflow", "echo")["error"]["message"] == "workflow echo is not registered"
 
 
+@pytest.mark.skipif("chain" not in KINDS, reason="there is no action that starts a chain")
+def test_a_workflow_is_a_chain_before_it_is_a_target(api: Client) -> None:
+    never = {"type": "cron", "expression": "0 0 1 1 *"}
+    node = api("POST", JOBS, {"name": "n", "schedule": never, "action": {"type": "handler", "name": "echo"}})
+    graph = {"name": "c", "jobs": [node.body["id"]], "edges": []}
+    chain = api("POST", "/api/scheduler/chains", graph).body["id"]
+    api("PUT", f"/api/targets/{chain}", {"type": "handler", "name": "echo", "input": "the target's"})
+    run = called(api, "workflow", chain)
+    assert (run["status"], run["output"] == "the target's") == ("completed", False)
+    assert api("GET", f"/api/scheduler/chains/{chain}/executions").body["count"] == 1
+
+
 def test_a_callback_that_is_registered_later_is_found_then(api: Client) -> None:
     assert called(api, "workflow", "late")["status"] == "failed"
     api("PUT", "/api/targets/late", {"type": "handler", "name": "echo"})
@@ -574,10 +623,10 @@ def test_the_last_twenty_executions_are_shown_newest_first(api: Client) -> None:
 
 def test_a_missed_slot_is_shown_as_skipped(api: Client, clock: time_machine.Coordinates) -> None:
     path = created(api, DAILY, callback_type="function", callback_id="echo")
-    run_at(api, clock, datetime(2024, 12, 18, 9, tzinfo=UTC))
+    run_at(api, clock, datetime(2024, 12, 18, 10, tzinfo=UTC))
     executions = api("GET", path).body["executions"]
     assert [(one["executed_at"], one["status"]) for one in executions] == [
-        ("2024-12-18T09:00:00Z", "success"),
+        ("2024-12-18T10:00:00Z", "success"),
         ("2024-12-17T09:00:00Z", "skipped"),
         ("2024-12-16T09:00:00Z", "skipped"),
     ]
