@@ -193,6 +193,7 @@ def _status(status: int) -> int:
 
 Payload = Annotated[Json, BeforeValidator(_json)]
 Name = Annotated[str, _matching(_NAME, "1 to 64 letters, digits or any of . _ : -")]
+CallbackType: TypeAlias = Literal["workflow", "function"]
 
 
 class _Settings(BaseModel):
@@ -293,7 +294,27 @@ class NamedTarget(_Settings):
     target: Name
 
 
-KINDS = ("http", "lambda", "sqs", "sns", "eventbridge", "step_functions", "handler", "task", "target")
+class Callback(_Settings):
+    """Does what is registered under the id when it runs: a chain for a workflow, a handler for a function,
+    or for either a target."""
+
+    type: Literal["callback"]
+    callback_type: CallbackType
+    callback_id: Name
+
+
+KINDS = (
+    "http",
+    "lambda",
+    "sqs",
+    "sns",
+    "eventbridge",
+    "step_functions",
+    "handler",
+    "task",
+    "target",
+    "callback",
+)
 
 
 def _known_kind(value: object) -> object:
@@ -304,7 +325,7 @@ def _known_kind(value: object) -> object:
 
 
 Action = Annotated[
-    Http | Lambda | Sqs | Sns | EventBridge | StepFunctions | Handler | Task | NamedTarget,
+    Http | Lambda | Sqs | Sns | EventBridge | StepFunctions | Handler | Task | NamedTarget | Callback,
     Field(discriminator="type"),
     BeforeValidator(_known_kind),
 ]

@@ -31,6 +31,7 @@ from chalicelib.core.schedule import Dst, Fold, Gap, Schedule
 NO_RULE = Dst()  # the expression's own
 _EARLIER = 16  # revisions that a job remembers: more than are made while a message waits
 COMPLETION_LIMIT = 604_800  # seconds: Step Functions waits no longer for a node
+LONGEST_AHEAD = 100 * 366 * 86_400  # seconds, of a delay
 ATTEMPT_LIMIT = 840  # seconds: a Lambda lives for 15 minutes, and needs some to say how it went
 
 
@@ -107,6 +108,7 @@ def _one_line(text: str) -> str:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
+Delay = Annotated[Whole, Field(ge=1, le=LONGEST_AHEAD)]  # seconds
 Seconds = Annotated[int | float, BeforeValidator(_whole), Field(ge=0, le=86_400)]
 Name = Annotated[
     str,
@@ -131,9 +133,12 @@ class EverySpec(Written):
 
 
 class AtSpec(Written):
+    """`delay_seconds` is kept where the instant was asked for as a delay. It decides nothing."""
+
     type: Literal["at"]
     datetime: str
     timezone: str = "UTC"
+    delay_seconds: Delay | None = None
 
 
 ScheduleSpec = Annotated[CronSpec | EverySpec | AtSpec, Field(discriminator="type")]

@@ -203,7 +203,8 @@ def mount(app: Chalice, apis: Sequence[Api], host: Host) -> None:
         response = get_response(request)
         if not (isinstance(response.body, dict) and set(response.body) == {"Code", "Message"}):
             return response
-        return _response(*_api_of(apis, request.path).render_error(_own_words(request, response.status_code)))
+        status, body = _api_of(apis, request.path).render_error(_own_words(request, response.status_code))
+        return _response(status, body, response.headers)
 
 
 def _own_words(request: Request, status: int) -> BelfryError | None:
@@ -269,7 +270,7 @@ def _bearer(authorization: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+def _response(status: int, body: Any, headers: Mapping[str, str | list[str]] | None = None) -> Response:
     """A 204 has no body; Chalice would send `null`."""
     return Response(body="" if body is None else body, status_code=status, headers=dict(headers or {}))
 

@@ -100,6 +100,11 @@ def list_jobs(
     return engine.jobs.with_states(ids), engine.jobs.count(filters)
 
 
+def all_jobs(engine: Engine, filters: Mapping[str, str]) -> list[tuple[Job, State]]:
+    """The jobs that match, newest first."""
+    return engine.jobs.with_states(engine.jobs.ids(filters))
+
+
 def update(
     engine: Engine, job_id: str, change: Callable[[Job], tuple[Spec, JobStatus]], now: datetime
 ) -> tuple[Job, State]:

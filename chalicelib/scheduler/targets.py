@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from chalicelib.core.action import Action, Json, NamedTarget
+from chalicelib.core.action import Action, Callback, Handler, Json, NamedTarget
 from chalicelib.core.errors import ActionError, NotFound
 from chalicelib.core.ids import is_id, random_id
 from chalicelib.core.instants import iso
 from chalicelib.core.job import Job
 from chalicelib.core.run import Run, RunStatus
+from chalicelib.scheduler import chains
 from chalicelib.scheduler.engine import Engine
 
 ONLINE, OFFLINE = "online", "offline"
@@ -98,13 +100,15 @@ def _record(engine: Engine, kind: str, key: str) -> dict[str, Any]:
 
 
 def action_of(engine: Engine, job: Job, run: Run, given: Json) -> Action:
-    """The job's action: its own, a named target's, or its agent's, which is told the goal.
+    """The job's action: its own, a named target's, a callback's, or its agent's, which is told the goal.
 
     `given` is the attempt's input. Raises ActionError, permanent, with a sentence that says what to register.
     """
     action = job.spec.action
     if isinstance(action, NamedTarget):
         return _target_action(engine, action.target)
+    if isinstance(action, Callback):
+        return _callback_action(engine, action)
     if action is not None:
         return action
     if job.spec.agent_id is None:
@@ -126,6 +130,18 @@ def _target_action(engine: Engine, target_id: str) -> Action:
     if record is None:
         raise _missing(f"target {target_id} is not registered: PUT /api/targets/{target_id} with an action")
     return _ACTION.validate_python(record["action"])
+
+
+def _callback_action(engine: Engine, callback: Callback) -> Action:
+    name = callback.callback_id
+    if callback.callback_type == "function" and name in engine.handlers:
+        return Handler(type="handler", name=name)
+    if callback.callback_type == "workflow":
+        with suppress(NotFound):
+            return _ACTION.validate_python({"type": "chain", "chain": chains.get(engine, name).chain_id})
+    if target := engine.records.get("target", name):
+        return _ACTION.validate_python(target["action"])
+    raise _missing(f"{callback.callback_type} {name} is not registered")
 
 
 def _assignment(engine: Engine, job: Job, run: Run, given: Json) -> Json:

@@ -83,15 +83,15 @@ class Gateway:
         _keep_requests_apart(app)
 
     def answer(self, call: Call) -> Answer:
-        """What the API answers. HEAD is answered as GET; what sends it leaves out the body."""
+        """What the API answers. HEAD is answered as GET; what sends it leaves out the body.
+
+        A method that the path does not take is the app's to refuse, in the envelope of the path's dialect.
+        """
         match = self._routes.match(call.path)
         if match is None:
             return refusal(404, "not_found", "There is nothing at this path.")
         methods = self._app.routes[match.template]
         call = call._replace(method="GET") if call.method == "HEAD" and "GET" in methods else call
-        if call.method not in methods:
-            allowed = ("Allow", ", ".join(sorted(methods)))
-            return refusal(405, "method_not_allowed", f"This path does not take {call.method}.", allowed)
         return self._invoke(event_of(call, match, self._app.api.binary_types))
 
     def _invoke(self, event: dict[str, Any]) -> Answer:

@@ -135,8 +135,6 @@ def test_an_unknown_method_on_a_known_path_is_405_and_says_what_is_allowed(port:
 
     assert reply.status == 405
     assert reply.headers["Allow"] == "GET, PUT"
-    assert reply.document["error"] == "method_not_allowed"
-    assert reply.document["status"] == 405
 
 
 def test_head_is_answered_as_get_without_the_body(port: int) -> None:

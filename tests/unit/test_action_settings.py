@@ -54,7 +54,7 @@ def test_the_least_of_each_kind_is_accepted_and_survives_json(settings: dict[str
 
 def test_every_kind_has_settings_and_code() -> None:
     assert [settings["type"] for settings in MINIMAL] == [*ACTIONS]
-    assert [*ACTIONS, "target"] == list(action.KINDS), "a target is some other action under a name"
+    assert [*ACTIONS, "target", "callback"] == list(action.KINDS), "these two stand for other actions"
 
 
 @pytest.mark.parametrize("settings", [{}, {"type": "ftp"}, {"type": []}, 3, None, "http", {"type": None}])

@@ -646,7 +646,7 @@ class DiagramQuery(Query):
 
 
 def _no_target(action: Action) -> Action:
-    if action.type == "target":
+    if action.type in ("target", "callback"):
         raise ValueError("a target is an action itself, and names no other target")
     return action
 

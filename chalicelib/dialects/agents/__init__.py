@@ -1,0 +1,1 @@
+"""The agents dialect: the schedules of one agent, /api/agents/{id}/schedules."""
