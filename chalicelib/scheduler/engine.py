@@ -23,13 +23,14 @@ if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.runs import Runs
     from chalicelib.aws.ticks import Ticks
     from chalicelib.aws.workflows import Workflows
+    from chalicelib.scheduler.builtins import BuiltIn
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Engine:
     jobs: Jobs
     runs: Runs
@@ -44,6 +45,7 @@ class Engine:
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     lookahead: timedelta
     tick_interval: timedelta
+    builtins: tuple[BuiltIn, ...] = ()
     now: Callable[[], datetime] = _now
     sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
