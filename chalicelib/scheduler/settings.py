@@ -106,7 +106,8 @@ def _apply(engine: Engine, values: Mapping[str, str], now: datetime) -> None:
     jobs = _jobs(engine, controls)
     for key, builtin in controls.items():
         job = jobs.get(builtin.job_id)
-        if parse(key, values[key]) and job and job.next_slot(now) is None:
+        is_off = job is not None and job.status is not JobStatus.ACTIVE
+        if parse(key, values[key]) and job and is_off and job.next_slot(now) is None:
             raise Conflict(f"{key} cannot be enabled: job {job.job_id} has no slot left; give it a schedule")
     for key, builtin in controls.items():
         switch(engine, builtin, on=parse(key, values[key]), now=now)

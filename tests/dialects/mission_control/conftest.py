@@ -1,13 +1,15 @@
-"""Mission Control as its document's user has it: a session's cookie, and five tasks with stand-ins for work."""
+"""Mission Control as its user has it: the cookie of a session, and five tasks with stand-ins for work."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import boto3
 import pytest
 import time_machine
 
@@ -33,6 +35,9 @@ JOB_IDS = {
 }
 
 
+Outcome = Json | Exception | Callable[[], Json]
+
+
 @dataclass
 class Mission:
     """Speaks to the API with an admin's session. Its clock stands still but for the engine's sleeps.
@@ -43,7 +48,8 @@ class Mission:
     api: Client
     clock: time_machine.Coordinates
     cookie: dict[str, str] = field(default_factory=dict)
-    outcomes: dict[str, Json | Exception] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    before_sleep: Callable[[], object] = lambda: None
     worker_is_up: bool = True
     slept: float = 0
 
@@ -54,6 +60,12 @@ class Mission:
         key = self.api.key(role)["X-API-Key"]
         reply = self.api("POST", "/api/auth/session", {"key": key})
         self.cookie = {"Cookie": reply.headers["Set-Cookie"].partition(";")[0]}
+
+    def go_to(self, instant: datetime) -> None:
+        """To a later day: what was in the queue is gone, and the session is a new one."""
+        boto3.client("sqs").purge_queue(QueueUrl=os.environ["BELFRY_RUNS_QUEUE"])
+        self.clock.move_to(instant)
+        self.log_in("admin")
 
     def tasks(self) -> dict[str, dict[str, Any]]:
         return {task["id"]: task for task in self("GET", "/api/scheduler").body["tasks"]}
@@ -70,6 +82,7 @@ class Mission:
         return self("POST", "/api/scheduler", {"task_id": task_id})
 
     def sleep(self, seconds: float) -> None:
+        self.before_sleep()
         self.slept += seconds
         self.clock.shift(timedelta(seconds=seconds))
         if self.worker_is_up:
@@ -79,7 +92,7 @@ class Mission:
         outcome = self.outcomes.get(name, {"ok": True, "message": SAYS[name]})
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return outcome() if callable(outcome) else outcome
 
 
 @pytest.fixture

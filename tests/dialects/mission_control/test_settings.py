@@ -197,8 +197,8 @@ def test_a_paused_engine_starts_nothing_and_its_status_says_so(mission: Mission)
     assert mission("GET", "/api/scheduler/status").body["paused"] is True
     mission.clock.shift(timedelta(minutes=10))
     mission.api.tick()
-    assert mission.api.work() == 0
-    assert mission.tasks()["agent_heartbeat"]["lastRun"] is None
+    mission.api.work()
+    assert {task["lastRun"] for task in mission.tasks().values()} == {None}
     mission.put(engine__paused="false")
     assert mission("GET", "/api/scheduler/status").body["paused"] is False
     mission.api.tick()

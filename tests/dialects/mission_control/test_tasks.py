@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import composition
+from chalicelib.core.action import Json
 from chalicelib.core.errors import ActionError
 from chalicelib.core.instants import millis
 from tests.dialects.conftest import Client
@@ -118,17 +119,11 @@ def test_after_25_seconds_the_answer_is_that_it_still_runs(mission: Mission) -> 
 def test_a_task_that_runs_says_so_and_does_not_run_twice(mission: Mission) -> None:
     seen: list[Any] = []
 
-    class Looks(dict[str, Any]):
-        """Looks at the tasks while one of them runs."""
+    def look() -> Json:
+        seen.extend((mission.tasks()["auto_backup"]["running"], mission.run("auto_backup")))
+        return {"ok": True, "message": "looked"}
 
-        def __init__(self) -> None:
-            seen.append(mission.tasks()["auto_backup"]["running"])
-            seen.append(mission.run("auto_backup"))
-            super().__init__(ok=True, message="looked")
-
-    composition.TASKS["auto_backup"] = lambda engine, attempt: Looks()
-    engine = composition.engine
-    engine.cache_clear()
+    mission.outcomes["auto_backup"] = look
     assert mission.run("auto_backup").body == {"ok": True, "message": "looked"}
     assert seen[0] is True
     assert seen[1].status == 409
@@ -138,15 +133,9 @@ def test_a_task_that_runs_says_so_and_does_not_run_twice(mission: Mission) -> No
 
 def test_a_run_that_came_second_is_409(mission: Mission) -> None:
     """The other began after it was looked for."""
-    engine = composition.engine()
-    real = engine.sleep
-
-    def sleep(seconds: float) -> None:
-        now = engine.now()
-        engine.jobs.lock("job_auto_backup", "another", now + timedelta(minutes=5), now)
-        real(seconds)
-
-    object.__setattr__(engine, "sleep", sleep)
+    until = START + timedelta(minutes=5)
+    jobs = composition.engine().jobs
+    mission.before_sleep = lambda: jobs.lock("job_auto_backup", "another", until, START)
     reply = mission.run("auto_backup")
     assert reply.status == 409
     assert reply.body == {"error": "auto_backup is already running: run another was still running"}
@@ -217,7 +206,7 @@ def test_a_run_by_hand_is_in_the_audit_log(mission: Mission) -> None:
 
 def test_next_runs_come_from_the_clock_whatever_ran_last_and_when_paused(mission: Mission) -> None:
     mission.put(general__agent_heartbeat="false")
-    mission.clock.shift(timedelta(hours=14, minutes=2))  # to 04:02 of the next day
+    mission.go_to(datetime(2026, 11, 23, 4, 2, tzinfo=UTC))
     mission.run("agent_heartbeat")
     tasks = mission.tasks()
     assert tasks["auto_backup"]["nextRun"] == ms(2026, 11, 24, 3)
@@ -229,9 +218,9 @@ def test_next_runs_come_from_the_clock_whatever_ran_last_and_when_paused(mission
 def test_an_enabled_backup_runs_at_three_and_a_disabled_one_does_not(mission: Mission) -> None:
     for enabled, runs in (("false", 0), ("true", 1)):
         mission.put(general__auto_backup=enabled)
-        mission.clock.move_to(datetime(2026, 11, 24, 2, 59, 30, tzinfo=UTC))
+        mission.go_to(datetime(2026, 11, 23 + runs, 2, 59, 30, tzinfo=UTC))
         mission.api.tick()
-        mission.clock.move_to(datetime(2026, 11, 24, 3, 0, 1, tzinfo=UTC))
+        mission.clock.shift(timedelta(seconds=31))
         while mission.api.work():
             pass
         found = mission("GET", f"{JOBS}/job_auto_backup/runs").body["runs"]
@@ -268,15 +257,12 @@ def test_a_cancelled_task_is_shown_as_disabled_and_says_how_to_get_it_back(missi
 
 def test_a_cancelled_run_is_no_success(mission: Mission) -> None:
     run = mission("POST", f"{JOBS}/job_sessions/trigger").body["run_id"]
-    engine = composition.engine()
-    real = engine.perform
-
-    def cancels(*given: Any) -> Any:
-        mission("POST", f"{JOBS}/job_sessions/runs/{run}/cancel")
-        return real(*given)
-
-    object.__setattr__(engine, "perform", cancels)
+    mission.outcomes["claude_session_scan"] = lambda: str(
+        mission("POST", f"{JOBS}/job_sessions/runs/{run}/cancel").status
+    )
     mission.api.work()
+    mission.clock.shift(timedelta(seconds=5))
+    mission.api.work()  # its message comes again, to settle it
     result = mission.tasks()["claude_session_scan"]["lastResult"]
     assert (result["ok"], result["message"][:14]) == (False, "cancelled by k")
 
