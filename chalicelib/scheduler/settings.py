@@ -74,7 +74,8 @@ def _of_control(setting: Setting, job: Job | None, record: Mapping[str, Any] | N
     value = "true" if job and job.status is JobStatus.ACTIVE else "false"
     if record and record["value"] == value:
         return _entry(setting, record)
-    return Entry(setting, value, value == setting.default, None, job.updated_at if job else None)
+    is_default = value == setting.default
+    return Entry(setting, value, is_default, None, job.updated_at if job and not is_default else None)
 
 
 def _check(values: Mapping[str, str]) -> None:

@@ -136,7 +136,8 @@ def test_a_control_and_its_jobs_status_are_one(mission: Mission, key: str, task_
     mission("POST", f"{job}/pause")
     shown = mission.settings()[key]
     assert (shown["value"], shown["updated_by"]) == ("false", None)
-    assert shown["updated_at"] == millis(START + timedelta(minutes=1))
+    assert shown["is_default"] is (SETTINGS[key].default == "false")
+    assert shown["updated_at"] == (None if shown["is_default"] else millis(START + timedelta(minutes=1)))
     mission("POST", f"{job}/resume")
     assert mission.settings()[key]["value"] == "true"
 
