@@ -127,7 +127,7 @@ class Route:
     gives: type[BaseModel] | None  # the answer; None: it has no JSON
     status: int
     title: str
-    when: Callable[[Request], bool] | None  # it holds: the request is this route's; None: or nobody's
+    when: Callable[[Request], bool] | None  # which requests are its; None: what is left
 
     def arguments(self, call: Call) -> dict[str, BaseModel]:
         """What the view is handed besides the call. Raises Invalid and its kin."""
