@@ -71,6 +71,7 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         "queue": Queue(sqs, environment["BELFRY_RUNS_QUEUE"], environment["BELFRY_DEAD_LETTERS_QUEUE"]),
         "lookahead": timedelta(seconds=float(environment.get("BELFRY_LOOKAHEAD_SECONDS", "180"))),
         "tick_interval": timedelta(seconds=float(environment.get("BELFRY_TICK_SECONDS", "60"))),
+        "builtins": (*TASK_JOBS, *HANDLER_JOBS),
     }
     made: Engine
     tools = Toolbox(
@@ -97,7 +98,7 @@ def anonymous_role() -> Role | None:
 def register_builtins(engine: Engine) -> None:
     """Registers the built-in jobs that are missing, once a process and once a deployment."""
     deployment = os.environ.get("BELFRY_DEPLOYMENT", "")
-    builtins.register(engine, (*TASK_JOBS, *HANDLER_JOBS), deployment, engine.now())
+    builtins.register(engine, engine.builtins, deployment, engine.now())
 
 
 def bootstrap_key() -> str:

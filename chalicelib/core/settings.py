@@ -21,6 +21,7 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"  # true or false
     NATURAL = "natural"  # a whole number from 0 up
     TEXT = "text"  # any text
+    SECRET = "secret"  # noqa: S105  text that is never shown again
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ _PARSERS: dict[Kind, tuple[Callable[[str], Any], re.Pattern[str], str]] = {
     Kind.BOOLEAN: (lambda text: text == "true", re.compile("true|false"), "true or false"),
     Kind.NATURAL: (int, re.compile("[0-9]{1,9}", re.ASCII), "a whole number from 0 up"),
     Kind.TEXT: (str, re.compile(r".{0,2000}", re.DOTALL), "text of at most 2,000 characters"),
+    Kind.SECRET: (str, re.compile(r".{0,2000}", re.DOTALL), "text of at most 2,000 characters"),
 }
+MASK = "********"
 
 SETTINGS: dict[str, Setting] = {
     setting.key: setting
@@ -72,6 +75,11 @@ def parse(key: str, text: str) -> Any:
     if not pattern.fullmatch(text):
         raise Invalid.one(key, f"give {wanted}")
     return read(text)
+
+
+def shown(key: str, text: str) -> str:
+    """The value of a known key as people may see it."""
+    return MASK if text and SETTINGS[key].kind is Kind.SECRET else text
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
-from chalicelib.dialects.http import Answer, Api, Call, Route
+from chalicelib.dialects.http import Answer, Api, Call, Candidate, Route, endpoints
 
 _REFERENCE = "#/components/schemas/{model}"
 _ERRORS = ("400", "401", "403", "404", "405", "409", "413", "415", "422", "429", "500")
@@ -69,9 +69,8 @@ def document(apis: Sequence[Api]) -> dict[str, Any]:
     """The OpenAPI document of all routes of `apis`."""
     schemas = _schemas(apis)
     paths: dict[str, dict[str, Any]] = {}
-    for api in apis:
-        for route in api.routes:
-            paths.setdefault(route.path, {})[route.method.lower()] = _operation(api, route, schemas)
+    for (method, path), candidates in endpoints(apis).items():
+        paths.setdefault(path, {})[method.lower()] = _shared(candidates, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Belfry", "version": "1", "description": "A serverless job scheduler."},
@@ -104,6 +103,44 @@ def _schemas(apis: Sequence[Api]) -> dict[str, Any]:
     _, made = models_json_schema(models, ref_template=_REFERENCE)  # type: ignore[arg-type]
     schemas: dict[str, Any] = made["$defs"]
     return schemas
+
+
+def _shared(candidates: Sequence[Candidate], schemas: dict[str, Any]) -> dict[str, Any]:
+    """The operation of a method and path; where several APIs have it, what any of them takes and gives."""
+    operations = [_operation(api, route, schemas) for api, route in candidates]
+    if len(operations) == 1:
+        return operations[0]
+    parameters = {(one["in"], one["name"]): one for made in operations for one in made["parameters"]}
+    statuses = dict.fromkeys(code for made in operations for code in made["responses"])
+    shared: dict[str, Any] = {
+        "operationId": "_or_".join(made["operationId"] for made in operations),
+        "summary": " or ".join(dict.fromkeys(made["summary"] for made in operations)),
+        "description": " ".join(map(_says_when, candidates)),
+        "tags": [api.name for api, _ in candidates],
+        "parameters": [*parameters.values()],
+        "responses": {
+            code: _either(made["responses"][code] for made in operations if code in made["responses"])
+            for code in statuses
+        },
+    }
+    if bodies := [made["requestBody"] for made in operations if "requestBody" in made]:
+        shared["requestBody"] = {**_either(bodies), "required": False}
+    return shared
+
+
+def _says_when(candidate: Candidate) -> str:
+    api, route = candidate
+    when = f"for {(route.when.__doc__ or '').strip()}" if route.when else "for any other request."
+    return f"{api.name}: {when}"
+
+
+def _either(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """One of these responses or bodies."""
+    first, *others = parts
+    schemas = [one["content"]["application/json"]["schema"] for one in (first, *others)]
+    distinct = [schema for i, schema in enumerate(schemas) if schema not in schemas[:i]]
+    schema = {"oneOf": distinct} if len(distinct) > 1 else distinct[0]
+    return {**first, "content": {"application/json": {"schema": schema}}}
 
 
 def _operation(api: Api, route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +227,13 @@ def _details(document: dict[str, Any], path: str, method: str, operation: dict[s
 
 
 def _shown(document: dict[str, Any], part: dict[str, Any]) -> Any:
-    """An example where the model has one, else its schema."""
-    reference: str = part["content"]["application/json"]["schema"]["$ref"]
-    schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+    """An example where the model has one, else its schema; of either model where there are several."""
+    schema = part["content"]["application/json"]["schema"]
+    if "oneOf" in schema:
+        return {"oneOf": [_example(document, one) for one in schema["oneOf"]]}
+    return _example(document, schema)
+
+
+def _example(document: dict[str, Any], reference: dict[str, str]) -> Any:
+    schema = document["components"]["schemas"][reference["$ref"].rpartition("/")[2]]
     return schema["examples"][0] if "examples" in schema else schema

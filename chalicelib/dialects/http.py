@@ -129,6 +129,7 @@ class Route:
     gives: type[BaseModel] | None  # the answer; None: it has no JSON
     status: int
     title: str
+    when: Callable[[Request], bool] | None  # which requests are its; None: what is left
 
     def arguments(self, call: Call) -> dict[str, BaseModel]:
         """What the view is handed besides the call. Raises Invalid and its kin."""
@@ -160,10 +161,13 @@ class Api:
         role: Role | None = Role.VIEWER,
         writes: str | None = None,
         takes: type[BaseModel] | None = None,
+        when: Callable[[Request], bool] | None = None,
     ) -> Callable[[View], View]:
         """Registers a view. What it names as `body` and `query` it is handed as the models it annotates.
 
-        `gives` is the model of its answer; `takes` documents a body that the view reads by itself.
+        `gives` is the model of its answer; `takes` documents a body that the view reads by itself. Where
+        several APIs have this method and path, the first whose `when` holds answers, else the one
+        without; the docstring of `when` says in the API's documentation which requests these are.
         """
 
         def add(view: View) -> View:
@@ -182,6 +186,7 @@ class Api:
                     gives=gives,
                     status=status,
                     title=view.__name__.replace("_", " "),
+                    when=when,
                 )
             )
             return view
@@ -189,22 +194,41 @@ class Api:
         return add
 
 
+Candidate = tuple[Api, Route]
+
+
 def mount(app: Chalice, apis: Sequence[Api], host: Host) -> None:
     """Registers the routes, and gives Chalice's own refusals the envelope of the dialect they fall to."""
-    for api in apis:
-        for route in api.routes:
-            view = _chalice_view(app, api, route, host)
-            app.route(route.path, methods=[route.method], content_types=_CONTENT_TYPES, name=view.__name__)(
-                view
-            )
+    for (method, path), candidates in endpoints(apis).items():
+        view = _chalice_view(app, candidates, host)
+        app.route(path, methods=[method], content_types=_CONTENT_TYPES, name=view.__name__)(view)
 
     @app.middleware("http")
     def reshape(request: Request, get_response: Callable[[Request], Response]) -> Response:
         response = get_response(request)
         if not (isinstance(response.body, dict) and set(response.body) == {"Code", "Message"}):
             return response
-        status, body = _api_of(apis, request.path).render_error(_own_words(request, response.status_code))
+        status, body = _api_of(apis, request).render_error(_own_words(request, response.status_code))
         return _response(status, body, response.headers)
+
+
+def endpoints(apis: Sequence[Api]) -> dict[tuple[str, str], list[Candidate]]:
+    """Who may answer, by method and path. Raises ValueError where two would without a `when`."""
+    found: dict[tuple[str, str], list[Candidate]] = {}
+    for api in apis:
+        for route in api.routes:
+            found.setdefault((route.method, route.path), []).append((api, route))
+    for (method, path), candidates in found.items():
+        if sum(route.when is None for _, route in candidates) > 1:
+            raise ValueError(f"{method} {path} is registered twice")
+    return found
+
+
+def _chosen(candidates: Sequence[Candidate], request: Request) -> Candidate:
+    """The first whose `when` holds, else the one without; one that is alone has no choice."""
+    asked_for = (one for one in candidates if one[1].when and one[1].when(request))
+    others = (one for one in candidates if one[1].when is None)
+    return next(asked_for, None) or next(others, candidates[0])
 
 
 def _own_words(request: Request, status: int) -> BelfryError | None:
@@ -216,15 +240,24 @@ def _own_words(request: Request, status: int) -> BelfryError | None:
     return BadRequest("the request cannot be read") if status == 400 else None
 
 
-def _api_of(apis: Sequence[Api], path: str) -> Api:
-    """The API with the longest prefix of the path; the first one is everybody's."""
+def _api_of(apis: Sequence[Api], request: Request) -> Api:
+    """The API that would answer, or another of that path, else that with the longest prefix.
+
+    The first API is everybody's.
+    """
+    path = request.path
+    of_path = [(api, route) for api in apis for route in api.routes if route.path == path]
+    of_method = [(api, route) for api, route in of_path if route.method == request.method]
+    if candidates := of_method or of_path:
+        return _chosen(candidates, request)[0]
     matching = [(len(prefix), api) for api in apis for prefix in api.prefixes if path.startswith(prefix)]
     return max(matching, key=lambda pair: pair[0])[1] if matching else apis[0]
 
 
-def _chalice_view(app: Chalice, api: Api, route: Route, host: Host) -> Callable[..., Response]:
+def _chalice_view(app: Chalice, candidates: Sequence[Candidate], host: Host) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         request: Any = app.current_request  # there is one while a view runs
+        api, route = _chosen(candidates, request)
         try:
             answer = _answer(route, host, request, path)
         except BelfryError as error:
@@ -234,7 +267,8 @@ def _chalice_view(app: Chalice, api: Api, route: Route, host: Host) -> Callable[
             return _response(*api.render_error(None))
         return _response(answer.status or route.status, answer.body, answer.headers)
 
-    view.__name__ = f"{api.name}_{route.view.__name__}"
+    first, route_of_first = candidates[0]
+    view.__name__ = f"{first.name}_{route_of_first.view.__name__}"
     return view
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.secrets import Secrets
     from chalicelib.aws.ticks import Ticks
     from chalicelib.aws.workflows import Workflows
+    from chalicelib.scheduler.builtins import BuiltIn
 
 
 def _now() -> datetime:
@@ -47,6 +48,7 @@ class Engine:
     handlers: Collection[str]  # names of the Python functions that an action may call
     lookahead: timedelta
     tick_interval: timedelta
+    builtins: tuple[BuiltIn, ...] = ()
     now: Callable[[], datetime] = _now
     sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random

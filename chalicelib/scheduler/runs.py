@@ -25,6 +25,7 @@ from chalicelib.scheduler.settle import settle
 
 _GAVE_UP = "the queue gave up after its last receive"
 _DEAD_LETTERS_KEPT = timedelta(days=30)
+_POLL = 0.5  # seconds between two looks at a run that is waited for
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,14 @@ def get_run(engine: Engine, job_id: str, run_id: str) -> Run:
     if run is None:
         get(engine, job_id)  # says so if it is the job that is unknown
         raise NotFound("run", run_id)
+    return run
+
+
+def wait(engine: Engine, run: Run, until: datetime) -> Run:
+    """The run when it has finished, or as it is at `until`."""
+    while not run.is_finished and engine.now() < until:
+        engine.sleep(_POLL)
+        run = engine.runs.get(run.job_id, run.run_id) or run
     return run
 
 

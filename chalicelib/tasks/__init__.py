@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from chalicelib.core.action import Attempt, Json
+from chalicelib.core.job import JobStatus, Origin
 from chalicelib.scheduler.builtins import BuiltIn
 from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import agenda_sweep
@@ -12,6 +14,34 @@ from chalicelib.tasks import agenda_sweep
 TASKS: dict[str, Callable[[Engine, Attempt], Json]] = {
     "agenda-sweep": agenda_sweep.run,
 }
+
+
+def _daily(hour: int) -> dict[str, Any]:
+    return {"type": "cron", "expression": f"0 {hour} * * *", "timezone": "UTC"}
+
+
+def _every(seconds: int) -> dict[str, Any]:
+    return {"type": "every", "interval": seconds, "timezone": "UTC"}
+
+
+def _mission_control(
+    job_id: str,
+    name: str,
+    goal: str,
+    schedule: dict[str, Any],
+    control: str,
+    status: JobStatus = JobStatus.ACTIVE,
+) -> BuiltIn:
+    """A job of Mission Control's document, named as its task. It is never paused for its failures."""
+    spec = {
+        "name": name,
+        "goal": goal,
+        "schedule": schedule,
+        "action": {"type": "task", "name": name},
+        "max_consecutive_failures": 0,
+    }
+    return BuiltIn(job_id, spec, Origin.MISSION_CONTROL, status, control)
+
 
 JOBS: tuple[BuiltIn, ...] = (
     BuiltIn(
@@ -23,5 +53,42 @@ JOBS: tuple[BuiltIn, ...] = (
             "action": {"type": "task", "name": "agenda-sweep"},
             "max_consecutive_failures": 0,
         },
+    ),
+    _mission_control(
+        "job_auto_backup",
+        "auto_backup",
+        "Backs up every table.",
+        _daily(3),
+        "general.auto_backup",
+        JobStatus.PAUSED,
+    ),
+    _mission_control(
+        "job_auto_cleanup",
+        "auto_cleanup",
+        "Removes records past their retention.",
+        _daily(4),
+        "general.auto_cleanup",
+        JobStatus.PAUSED,
+    ),
+    _mission_control(
+        "job_agent_beat",
+        "agent_heartbeat",
+        "Marks silent agents offline.",
+        _every(300),
+        "general.agent_heartbeat",
+    ),
+    _mission_control(
+        "job_webhooks",
+        "webhook_retry",
+        "Retries failed webhook deliveries.",
+        _every(60),
+        "webhooks.retry_enabled",
+    ),
+    _mission_control(
+        "job_sessions",
+        "claude_session_scan",
+        "Reads the transcripts of Claude Code sessions.",
+        _every(60),
+        "general.claude_session_scan",
     ),
 )

@@ -44,8 +44,9 @@ UPDATE = {"name": "Updated Schedule", "cron_expression": "0 10 * * *", "status":
 
 
 @pytest.fixture
-def clock() -> Iterator[time_machine.Coordinates]:
-    """Stands at the instant of the document's `created_at` until it is moved."""
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[time_machine.Coordinates]:
+    """Stands at the instant of the document's `created_at` until it is moved. No built-in job runs."""
+    monkeypatch.setattr(composition, "register_builtins", lambda engine: None)
     with time_machine.travel(CREATION, tick=False) as coordinates:
         yield coordinates
 
