@@ -15,6 +15,7 @@ from botocore.config import Config
 from chalicelib.actions import Toolbox, networks, perform
 from chalicelib.aws import model
 from chalicelib.aws.agenda import Agenda
+from chalicelib.aws.backups import Backups
 from chalicelib.aws.counters import Counters
 from chalicelib.aws.jobs import Jobs
 from chalicelib.aws.pipelines import Pipelines
@@ -23,6 +24,7 @@ from chalicelib.aws.records import Records
 from chalicelib.aws.runs import Runs
 from chalicelib.aws.ticks import Ticks
 from chalicelib.aws.workflows import Workflows
+from chalicelib.core import backup
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
@@ -65,6 +67,9 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
             environment["BELFRY_RUNS_QUEUE"],
             environment.get("BELFRY_WORKFLOW_ROLE", ""),
             environment.get("BELFRY_WORKFLOW_LOGS", ""),
+        ),
+        "backups": Backups(
+            dynamodb, {table: environment[f"BELFRY_{table.upper()}_TABLE"] for table in backup.TABLES}
         ),
         "queue": Queue(sqs, environment["BELFRY_RUNS_QUEUE"], environment["BELFRY_DEAD_LETTERS_QUEUE"]),
         "lookahead": timedelta(seconds=float(environment.get("BELFRY_LOOKAHEAD_SECONDS", "180"))),

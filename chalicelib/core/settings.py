@@ -46,7 +46,7 @@ SETTINGS: dict[str, Setting] = {
     for setting in (
         Setting("engine.paused", Kind.BOOLEAN, "false", "Stops all dispatch: nothing new is started."),
         Setting("general.auto_backup", Kind.BOOLEAN, "false", "Backs up every table daily at 03:00 UTC."),
-        Setting("general.backup_retention_count", Kind.NATURAL, "10", "Backups kept of each table."),
+        Setting("general.backup_retention_count", Kind.NATURAL, "10", "Backups kept of each table; 0: all."),
         Setting("general.auto_cleanup", Kind.BOOLEAN, "false", "Removes stale records daily at 04:00 UTC."),
         Setting("general.agent_heartbeat", Kind.BOOLEAN, "true", "Marks silent agents offline."),
         Setting(

@@ -15,6 +15,7 @@ from chalicelib.core.settings import Settings
 
 if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.agenda import Agenda
+    from chalicelib.aws.backups import Backups
     from chalicelib.aws.counters import Counters
     from chalicelib.aws.jobs import Jobs
     from chalicelib.aws.pipelines import Pipelines
@@ -40,6 +41,7 @@ class Engine:
     counters: Counters
     pipelines: Pipelines
     workflows: Workflows
+    backups: Backups
     perform: Callable[[Action, Attempt], Json]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     lookahead: timedelta
