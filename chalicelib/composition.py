@@ -23,6 +23,7 @@ from chalicelib.aws.queue import Queue
 from chalicelib.aws.records import Records
 from chalicelib.aws.runs import Runs
 from chalicelib.aws.ticks import Ticks
+from chalicelib.aws.transcripts import Bucket, Directory
 from chalicelib.aws.workflows import Workflows
 from chalicelib.core import backup
 from chalicelib.core.access import Role
@@ -71,6 +72,7 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         "backups": Backups(
             dynamodb, {table: environment[f"BELFRY_{table.upper()}_TABLE"] for table in backup.TABLES}
         ),
+        "transcripts": _transcripts(environment),
         "queue": Queue(sqs, environment["BELFRY_RUNS_QUEUE"], environment["BELFRY_DEAD_LETTERS_QUEUE"]),
         "lookahead": timedelta(seconds=float(environment.get("BELFRY_LOOKAHEAD_SECONDS", "180"))),
         "tick_interval": timedelta(seconds=float(environment.get("BELFRY_TICK_SECONDS", "60"))),
@@ -87,6 +89,14 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
     )
     made = Engine(**{**parts, "perform": partial(_perform, tools), "ask_model": model.ask, **changes})
     return made
+
+
+def _transcripts(environment: os._Environ[str] | dict[str, str]) -> Bucket | Directory | None:
+    """A directory is read only where somebody has named it."""
+    if directory := environment.get("BELFRY_SESSIONS_DIRECTORY"):
+        return Directory(directory)
+    bucket = environment.get("BELFRY_SESSIONS_BUCKET")
+    return Bucket(lambda: boto3.client("s3", config=_CONFIG), bucket) if bucket else None
 
 
 def anonymous_role() -> Role | None:

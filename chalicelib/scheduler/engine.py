@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.records import Records
     from chalicelib.aws.runs import Runs
     from chalicelib.aws.ticks import Ticks
+    from chalicelib.aws.transcripts import Bucket, Directory
     from chalicelib.aws.workflows import Workflows
 
 
@@ -42,6 +43,7 @@ class Engine:
     pipelines: Pipelines
     workflows: Workflows
     backups: Backups
+    transcripts: Bucket | Directory | None
     perform: Callable[[Action, Attempt], Json]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     lookahead: timedelta
