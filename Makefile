@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCES := app.py chalicelib infra bench tests
 
-.PHONY: run test check package demo key bench dynamodb-local clean
+.PHONY: run test check package demo key backups restore bench dynamodb-local clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/python -m infra.local --port $(PORT)
@@ -34,6 +34,15 @@ demo: $(INSTALLED)
 key: $(INSTALLED)
 	@$(BIN)/python -m infra.key --role $(ROLE) $(if $(NAME),--name "$(NAME)") \
 		$(if $(STACK),--stack "$(STACK)",--port $(PORT))
+
+# make backups STACK=the deployed stack's name
+backups: $(INSTALLED)
+	@$(BIN)/python -m infra.restore --list $(if $(STACK),--stack "$(STACK)")
+
+# make restore BACKUP=a stamp, or latest [STACK=the deployed stack's name] [WAIT=no, where nothing runs]
+restore: $(INSTALLED)
+	@$(BIN)/python -u -m infra.restore --backup "$(BACKUP)" $(if $(STACK),--stack "$(STACK)") \
+		$(if $(filter no,$(WAIT)),--no-wait)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m bench

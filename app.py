@@ -11,6 +11,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 from chalicelib import composition
 from chalicelib.dialects import docs, http
 from chalicelib.dialects.agents.routes import API as AGENTS
+from chalicelib.dialects.mission_control.cleanup import API as CLEANUP
 from chalicelib.dialects.mission_control.routes import API as MISSION_CONTROL
 from chalicelib.dialects.native.records import API as RECORDS
 from chalicelib.dialects.native.routes import API as NATIVE
@@ -22,7 +23,7 @@ app = Chalice(app_name="belfry")
 app.log.setLevel(logging.INFO)
 logging.getLogger("chalicelib").setLevel(logging.INFO)
 
-DIALECTS = [NATIVE, RECORDS, AGENTS, MISSION_CONTROL]
+DIALECTS = [NATIVE, RECORDS, AGENTS, MISSION_CONTROL, CLEANUP]
 APIS = [*DIALECTS, docs.api(DIALECTS)]
 http.mount(app, APIS, http.Host(composition.engine, composition.anonymous_role))
 

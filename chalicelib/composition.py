@@ -15,6 +15,7 @@ from botocore.config import Config
 from chalicelib.actions import Toolbox, networks, perform
 from chalicelib.aws import model
 from chalicelib.aws.agenda import Agenda
+from chalicelib.aws.backups import Backups
 from chalicelib.aws.counters import Counters
 from chalicelib.aws.jobs import Jobs
 from chalicelib.aws.pipelines import Pipelines
@@ -23,7 +24,9 @@ from chalicelib.aws.records import Records
 from chalicelib.aws.runs import Runs
 from chalicelib.aws.secrets import Secrets
 from chalicelib.aws.ticks import Ticks
+from chalicelib.aws.transcripts import Bucket, Directory
 from chalicelib.aws.workflows import Workflows
+from chalicelib.core import backup
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json, Outcome
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
@@ -68,6 +71,10 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
             environment.get("BELFRY_WORKFLOW_LOGS", ""),
         ),
         "secrets": Secrets(lambda: _action_client("ssm"), environment.get("BELFRY_SECRETS_PATH", "/belfry")),
+        "backups": Backups(
+            dynamodb, {table: environment[f"BELFRY_{table.upper()}_TABLE"] for table in backup.TABLES}
+        ),
+        "transcripts": _transcripts(environment),
         "queue": Queue(sqs, environment["BELFRY_RUNS_QUEUE"], environment["BELFRY_DEAD_LETTERS_QUEUE"]),
         "lookahead": timedelta(seconds=float(environment.get("BELFRY_LOOKAHEAD_SECONDS", "180"))),
         "tick_interval": timedelta(seconds=float(environment.get("BELFRY_TICK_SECONDS", "60"))),
@@ -86,6 +93,14 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
     parts |= {"perform": partial(_perform, tools), "ask_model": model.ask, "handlers": tools.handlers}
     made = Engine(**{**parts, **changes})
     return made
+
+
+def _transcripts(environment: os._Environ[str] | dict[str, str]) -> Bucket | Directory | None:
+    """A directory is read only where somebody has named it."""
+    if directory := environment.get("BELFRY_SESSIONS_DIRECTORY"):
+        return Directory(directory)
+    bucket = environment.get("BELFRY_SESSIONS_BUCKET")
+    return Bucket(lambda: boto3.client("s3", config=_CONFIG), bucket) if bucket else None
 
 
 def anonymous_role() -> Role | None:

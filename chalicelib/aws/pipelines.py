@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.aws.dynamo import ConditionFailed, Item, Table
 from chalicelib.core.chain import NodeRun, PipelineRun
+from chalicelib.core.ids import slot_id
 from chalicelib.core.instants import iso
 
 _NODE = "node:"  # before a job's id, in the name of the attribute that holds what it came to
@@ -67,6 +68,25 @@ class Pipelines:
         terms = Table.query_terms("kind = :kind", {":kind": f"pipeline_run#{chain_id}"})
         for rows, _ in self._table.pages(**terms, ScanIndexForward=False, Limit=page):
             yield from map(_run, rows)
+
+    def ended(self, chain_id: str, before: datetime) -> Iterator[Sequence[str]]:
+        """Executions that ended before an instant, page by page. None that runs is among them."""
+        begun = slot_id(before.replace(microsecond=0) + timedelta(seconds=1))  # a name begins with its time
+        terms = Table.query_terms(
+            "kind = :kind AND record_key < :begun",
+            {
+                ":kind": f"pipeline_run#{chain_id}",
+                ":begun": begun,
+                ":before": iso(before),
+                ":running": "running",
+            },
+            "#status <> :running AND completed_at < :before",
+        )
+        for rows, _ in self._table.pages(**terms):
+            yield [row["record_key"] for row in rows]
+
+    def delete_many(self, chain_id: str, executions: Iterable[str]) -> None:
+        self._table.write_batch(deletes=[_key(chain_id, execution) for execution in executions])
 
 
 def _key(chain_id: str, execution: str) -> Item:

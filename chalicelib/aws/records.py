@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chalicelib.aws.dynamo import ConditionFailed, Item, Table, transact
@@ -34,7 +34,7 @@ class Records:
             return _record(lost.item)
         return None
 
-    def replace(self, kind: str, key: str, record: Mapping[str, Any], before: Record) -> bool:
+    def replace(self, kind: str, key: str, record: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
         """Puts it if it still stands as `before`, which was read; else changes nothing and gives False.
 
         It expires as it did.
@@ -63,6 +63,15 @@ class Records:
             condition, values = f"{condition} AND record_key < :before", values | {":before": before}
         rows = self._table.query(condition, values, ScanIndexForward=not newest_first, ConsistentRead=True)
         return ((row["record_key"], _record(row)) for row in rows)
+
+    def keys(self, kind: str, before: str) -> Iterator[Sequence[str]]:
+        """The keys of a kind that come before the key `before`, page by page."""
+        terms = Table.query_terms("kind = :kind AND record_key < :before", {":kind": kind, ":before": before})
+        for rows, _ in self._table.pages(**terms, ProjectionExpression="kind, record_key"):
+            yield [row["record_key"] for row in rows]
+
+    def delete_many(self, kind: str, keys: Iterable[str]) -> None:
+        self._table.write_batch(deletes=[_key(kind, key) for key in keys])
 
     def count(self, kind: str) -> int:
         return self._table.count(Table.query_terms("kind = :kind", {":kind": kind}))

@@ -49,10 +49,12 @@ SETTINGS: dict[str, Setting] = {
     for setting in (
         Setting("engine.paused", Kind.BOOLEAN, "false", "Stops all dispatch: nothing new is started."),
         Setting("general.auto_backup", Kind.BOOLEAN, "false", "Backs up every table daily at 03:00 UTC."),
-        Setting("general.backup_retention_count", Kind.NATURAL, "10", "Backups kept of each table."),
+        Setting("general.backup_retention_count", Kind.NATURAL, "10", "Backups kept of each table; 0: all."),
         Setting("general.auto_cleanup", Kind.BOOLEAN, "false", "Removes stale records daily at 04:00 UTC."),
         Setting("general.agent_heartbeat", Kind.BOOLEAN, "true", "Marks silent agents offline."),
-        Setting("general.agent_timeout_minutes", Kind.NATURAL, "10", "Minutes of silence to be offline."),
+        Setting(
+            "general.agent_timeout_minutes", Kind.NATURAL, "10", "Silent minutes to be offline; 0: never."
+        ),
         Setting("general.claude_session_scan", Kind.BOOLEAN, "true", "Reads the transcripts of sessions."),
         Setting("webhooks.retry_enabled", Kind.BOOLEAN, "true", "Retries failed webhook deliveries."),
         Setting("certifications.channel", Kind.TEXT, "", "The channel that reminders of expiry go to."),

@@ -15,6 +15,7 @@ from chalicelib.core.settings import Settings
 
 if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.agenda import Agenda
+    from chalicelib.aws.backups import Backups
     from chalicelib.aws.counters import Counters
     from chalicelib.aws.jobs import Jobs
     from chalicelib.aws.pipelines import Pipelines
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.runs import Runs
     from chalicelib.aws.secrets import Secrets
     from chalicelib.aws.ticks import Ticks
+    from chalicelib.aws.transcripts import Bucket, Directory
     from chalicelib.aws.workflows import Workflows
     from chalicelib.scheduler.builtins import BuiltIn
 
@@ -43,6 +45,8 @@ class Engine:
     pipelines: Pipelines
     workflows: Workflows
     secrets: Secrets
+    backups: Backups
+    transcripts: Bucket | Directory | None
     perform: Callable[[Action, Attempt], Outcome]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     handlers: Collection[str]  # names of the Python functions that an action may call

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from chalicelib.core.action import Action, Callback, Handler, Json, NamedTarget
-from chalicelib.core.errors import ActionError, NotFound
+from chalicelib.core.errors import ActionError, Conflict, NotFound
 from chalicelib.core.ids import is_id, random_id
 from chalicelib.core.instants import iso
 from chalicelib.core.job import Job
 from chalicelib.core.run import Run, RunStatus
-from chalicelib.scheduler import chains
+from chalicelib.scheduler import chains, events
 from chalicelib.scheduler.engine import Engine
 
 ONLINE, OFFLINE = "online", "offline"
+_TRIES = 5  # to write an agent that others change meanwhile
 _ACTION: TypeAdapter[Action] = TypeAdapter(Action)
 
 
@@ -51,7 +52,8 @@ def delete_target(engine: Engine, target_id: str) -> None:
 def put_agent(engine: Engine, agent_id: str, name: str, target: str, now: datetime) -> dict[str, Any]:
     """Registers the agent, or changes it. It counts as a heartbeat."""
     record = {"name": name, "target": target, "status": ONLINE, "last_seen": iso(now)}
-    engine.records.put("agent", agent_id, record)
+    if engine.records.add("agent", agent_id, record) is not None:
+        _change_agent(engine, agent_id, lambda before: record, now)
     return {"id": agent_id, **record}
 
 
@@ -71,13 +73,69 @@ def heartbeat(
     engine: Engine, agent_id: str, status: str | None, usage: Mapping[str, Any] | None, now: datetime
 ) -> None:
     """Marks the agent seen, and records the tokens that it says it has used."""
-    record = _record(engine, "agent", agent_id)
-    seen = {**record, "status": status or ONLINE, "last_seen": iso(now)}
-    engine.records.put("agent", agent_id, seen)
+    seen = {"status": status or ONLINE, "last_seen": iso(now)}
+    _change_agent(engine, agent_id, lambda before: {**before, **seen}, now)
     if usage:
         at = iso(now)
         entry = {"at": at, "agent_id": agent_id, **usage}
         engine.records.put(f"token_usage#{at[:7]}", f"{at}#{random_id(6)}", entry)
+
+
+def mark_silent_agents(engine: Engine, now: datetime, *, dry_run: bool = False) -> list[str]:
+    """Marks offline the agents that have been silent for longer than the setting; their names.
+
+    A heartbeat that comes in between wins. With a timeout of 0 none is ever silent.
+    """
+    minutes = engine.settings()["general.agent_timeout_minutes"]
+    limit = iso(now - timedelta(minutes=minutes))
+    silent = [
+        (agent_id, agent)
+        for agent_id, agent in engine.records.list("agent")
+        if minutes and agent["status"] != OFFLINE and agent["last_seen"] < limit
+    ]
+    return [
+        agent["name"] for agent_id, agent in silent if dry_run or _go_offline(engine, agent_id, agent, now)
+    ]
+
+
+def _go_offline(engine: Engine, agent_id: str, before: Mapping[str, Any], now: datetime) -> bool:
+    after = {**before, "status": OFFLINE}
+    if not engine.records.replace("agent", agent_id, after, before):
+        return False
+    _tell_change(engine, agent_id, before, after, now)
+    return True
+
+
+def _change_agent(
+    engine: Engine, agent_id: str, change: Callable[[dict[str, Any]], dict[str, Any]], now: datetime
+) -> None:
+    """Raises NotFound, and Conflict where others keep changing it."""
+    for _ in range(_TRIES):
+        before = _record(engine, "agent", agent_id)
+        after = change(before)
+        if engine.records.replace("agent", agent_id, after, before):
+            _tell_change(engine, agent_id, before, after, now)
+            return
+    raise Conflict(f"agent {agent_id} is being changed; try again")
+
+
+def _tell_change(
+    engine: Engine, agent_id: str, before: Mapping[str, Any], after: Mapping[str, Any], now: datetime
+) -> None:
+    """An event where an agent comes or goes; a notification where it goes."""
+    if (before["status"] == OFFLINE) == (after["status"] == OFFLINE):
+        return
+    change = {
+        "agent_id": agent_id,
+        "name": after["name"],
+        "status": after["status"],
+        "previous": before["status"],
+        "last_seen": after["last_seen"],
+    }
+    events.emit(engine, "agent.status_change", change, now)
+    if after["status"] == OFFLINE:
+        message = f"{after['name']} was last seen at {after['last_seen']}"
+        events.notify(engine, "Agent offline", message, now)
 
 
 def _all(engine: Engine, kind: str) -> list[dict[str, Any]]:

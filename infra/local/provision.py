@@ -29,7 +29,10 @@ def provision(dynamodb: DynamoDBClient, sqs: SQSClient, prefix: str = "belfry") 
     for logical, properties in tables.items():
         _table(dynamodb, names[logical], properties)
     queues = _queues(sqs, template.of_type(wanted, "AWS::SQS::Queue"), prefix)
-    refs = template.defaults(wanted) | names | queues | {"AWS::StackName": prefix}
+    no_buckets = dict.fromkeys(
+        template.of_type(wanted, "AWS::S3::Bucket"), ""
+    )  # transcripts lie in a directory
+    refs = template.defaults(wanted) | names | queues | no_buckets | {"AWS::StackName": prefix}
     return dict(template.resolve(template.environment(wanted), refs, _others(wanted)))
 
 

@@ -78,6 +78,12 @@ class Client:
                     sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return len(batch)
 
+    def audited(self) -> list[Any]:
+        """The entries of the audit log's latest month, oldest first."""
+        records = composition.engine().records
+        head = records.get("audit", "head")
+        return [entry for _, entry in records.list(f"audit#{head['at'][:7]}")] if head else []
+
     def key(self, role: str) -> dict[str, str]:
         """The header of a new key's requests."""
         return {"X-API-Key": composition.create_key(Role(role), "test")}

@@ -117,6 +117,7 @@ def test_the_environment_of_a_deployed_stack_is_read_from_its_resources(
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     queues = ("RunsQueue", "DeadLettersQueue")
     resources: dict[str, Any] = {name: {"Type": "AWS::SQS::Queue"} for name in queues}
+    resources["SessionsBucket"] = {"Type": "AWS::S3::Bucket"}
     tables = template.of_type(template.load(), "AWS::DynamoDB::Table")
     for name, properties in tables.items():
         resources[name] = {"Type": "AWS::DynamoDB::Table", "Properties": properties}

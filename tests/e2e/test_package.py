@@ -55,7 +55,15 @@ def test_tables_survive_the_stack(sam: dict[str, Any]) -> None:
             assert resource["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
 
 
-KNOW_NO_RESOURCES = {"Trace", "LogAndTrace", "Report"}  # X-Ray, log delivery, task tokens
+def test_transcripts_are_encrypted_and_nobody_elses(sam: dict[str, Any]) -> None:
+    (bucket,) = template.of_type(sam, "AWS::S3::Bucket").values()
+
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+
+
+KNOW_NO_RESOURCES = {"Trace", "LogAndTrace", "Report", "ListBackups"}  # X-Ray, log delivery, task tokens
 
 
 def test_a_function_may_only_do_what_its_statements_name(sam: dict[str, Any]) -> None:

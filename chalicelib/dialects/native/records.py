@@ -12,6 +12,8 @@ from chalicelib.dialects.native.schema import (
     AgentBody,
     AgentList,
     AgentView,
+    ClaudeSessionList,
+    ClaudeSessionView,
     CreateKey,
     Heartbeat,
     HeartbeatView,
@@ -19,12 +21,13 @@ from chalicelib.dialects.native.schema import (
     NativeError,
     NewKey,
     OpenSession,
+    Page,
     SessionView,
     TargetBody,
     TargetList,
     TargetView,
 )
-from chalicelib.scheduler import access, targets
+from chalicelib.scheduler import access, sessions, targets
 
 TARGET = "/api/targets/{id}"
 AGENT = "/api/agents/{id}"
@@ -84,6 +87,14 @@ def beat(call: Call, body: Heartbeat) -> Answer:
     usage = body.token_usage.model_dump() if body.token_usage else None
     targets.heartbeat(call.engine, call.path["id"], body.status, usage, call.now)
     return Answer({"status": "HEARTBEAT_OK", "agent": call.path["id"], "checked_at": short_iso(call.now)})
+
+
+@API.route("GET", "/api/sessions", gives=ClaudeSessionList)
+def list_sessions(call: Call, query: Page) -> Answer:
+    found = sessions.list_sessions(call.engine, call.now)
+    page = found[query.offset : query.offset + query.limit]
+    views = [{name: session[name] for name in ClaudeSessionView.model_fields} for session in page]
+    return Answer({"sessions": views, "count": len(found)})
 
 
 @API.route("POST", "/api/auth/session", gives=SessionView, status=201, role=None, writes="session.open")

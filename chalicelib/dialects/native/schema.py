@@ -667,6 +667,31 @@ class TargetView(Shown):
     updated_at: str
 
 
+class ClaudeSessionView(Shown):
+    """A session of Claude Code. It is active if it has a message of the last fifteen minutes."""
+
+    id: str
+    project: str
+    model: str | None
+    branch: str | None
+    user_messages: int
+    assistant_messages: int
+    tool_uses: int
+    input_tokens: int
+    output_tokens: int
+    cache_tokens: int
+    first_message: str | None
+    last_message: str | None
+    active: bool
+
+
+class ClaudeSessionList(Shown):
+    """Those with the latest messages first; `count` is that of all, before limit and offset."""
+
+    sessions: list[ClaudeSessionView]
+    count: int
+
+
 class TargetList(Shown):
     targets: list[TargetView]
     count: int

@@ -87,10 +87,7 @@ def test_a_session_is_a_key_in_a_cookie(closed: Client) -> None:
 def test_opening_a_session_is_in_the_audit_log_under_its_key(closed: Client) -> None:
     made = closed("POST", "/api/keys", {"role": "viewer"}, closed.key("admin")).body
     closed("POST", "/api/auth/session", {"key": made["key"]})
-    records = composition.engine().records
-    month = records.get("audit", "head")
-    assert month
-    last = [entry for _, entry in records.list(f"audit#{month['at'][:7]}")][-1]
+    last = closed.audited()[-1]
     assert (last["action"], last["actor"], last["role"]) == ("session.open", made["id"], "viewer")
     assert made["key"] not in str(last)
 
