@@ -7,7 +7,7 @@ from collections import ChainMap
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -28,7 +28,7 @@ from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
-from chalicelib.scheduler import access, builtins
+from chalicelib.scheduler import access, builtins, secrets
 from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import JOBS as TASK_JOBS
 from chalicelib.tasks import TASKS
@@ -41,6 +41,8 @@ _CONFIG = Config(
     read_timeout=10,
     max_pool_connections=25,
 )
+
+T = TypeVar("T")
 
 
 @cache
@@ -81,6 +83,7 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
             {name: partial(_with_engine, call, lambda: made) for name, call in ENGINE_HANDLERS.items()},
         ),
         tasks={name: partial(_with_engine, call, lambda: made) for name, call in TASKS.items()},
+        secret=partial(_with_engine, secrets.value_of, lambda: made),
     )
     made = Engine(**{**parts, "perform": partial(_perform, tools), "ask_model": model.ask, **changes})
     return made
@@ -119,7 +122,7 @@ def _perform(tools: Toolbox, action: Action, attempt: Attempt) -> Json:
     return perform(action, attempt, tools)
 
 
-def _with_engine(call: Callable[..., Json], engine_of: Callable[[], Engine], *given: Any) -> Json:
+def _with_engine(call: Callable[..., T], engine_of: Callable[[], Engine], *given: Any) -> T:
     return call(engine_of(), *given)
 
 

@@ -19,6 +19,8 @@ class Toolbox:
     handlers: Mapping[str, Callable[[Attempt, Json], Json]]
     """By name; called with the attempt and the settings' input."""
     tasks: Mapping[str, Callable[[Attempt], Json]]
+    secret: Callable[[str], str | None]
+    """The value of a secret, by name; None: it is not set."""
 
 
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:

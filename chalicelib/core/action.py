@@ -2,7 +2,7 @@
 
 The settings are what people write, so each wrong one is named together with what is wanted. Strings in them
 may hold placeholders (core/template.py), except where a service must be known beforehand: names, ARNs, queue
-URLs, and the scheme and host of an http URL.
+URLs, and the scheme and host of an http URL. Secrets are for http alone.
 """
 
 from __future__ import annotations
@@ -77,16 +77,20 @@ def plain(value: object) -> Json:
     return parsed
 
 
-def _json(value: object) -> Json:
+def _json(problem: Callable[[Json], str | None]) -> BeforeValidator:
     """Asked before pydantic looks, whose own messages for these are not clear."""
-    try:
-        known = plain(value)
-    except ValueError as error:
-        raise _wrong(str(error)) from None
-    issue = template.problem(known)
-    if issue:
-        raise _wrong(issue)
-    return known
+
+    def check(value: object) -> Json:
+        try:
+            known = plain(value)
+        except ValueError as error:
+            raise _wrong(str(error)) from None
+        issue = problem(known)
+        if issue:
+            raise _wrong(issue)
+        return known
+
+    return BeforeValidator(check)
 
 
 def _text(limit: int, wanted: str) -> AfterValidator:
@@ -102,7 +106,7 @@ def _text(limit: int, wanted: str) -> AfterValidator:
 
 
 def _url(url: str) -> str:
-    issue = url_problem(url) or template.problem(url)
+    issue = url_problem(url) or template.problem_beside_secrets(url)
     if issue:
         raise _wrong(issue)
     return url
@@ -145,7 +149,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
     if len(headers) > MAX_HEADERS:
         raise _wrong(f"should be at most {MAX_HEADERS}")
     for name, value in headers.items():
-        issue = header_problem(name, value) or template.problem(value)
+        issue = header_problem(name, value) or template.problem_beside_secrets(value)
         if issue:
             raise _wrong(f"{name[:100]!r} {issue}")
     return headers
@@ -181,7 +185,7 @@ def _status(status: int) -> int:
     return status
 
 
-Payload = Annotated[Json, BeforeValidator(_json)]
+Payload = Annotated[Json, _json(template.problem)]
 Name = Annotated[str, _matching(_NAME, "1 to 64 letters, digits or any of . _ : -")]
 
 
@@ -190,13 +194,16 @@ class _Settings(BaseModel):
 
 
 class Http(_Settings):
-    """Calls a URL. A string body is sent as text/plain unless the headers say else, any other as JSON."""
+    """Calls a URL. A string body is sent as text/plain unless the headers say else, any other as JSON.
+
+    `{{secret:NAME}}` in the url, a header or the body is filled when it is sent, and hidden in answers.
+    """
 
     type: Literal["http"]
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] = "POST"
     url: Annotated[str, AfterValidator(_url)]
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
-    body: Payload = None
+    body: Annotated[Json, _json(template.problem_beside_secrets)] = None
     success_statuses: list[Annotated[int, AfterValidator(_status)]] = Field(
         default_factory=list, max_length=100, description="Statuses that count as success; none: any 2xx."
     )
@@ -308,5 +315,7 @@ class Attempt:
     """`<job_id>/<run_id>`: the same for every attempt of a run."""
     number: int
     """1 for the first."""
+    assignment: Json = None
+    """What an agent is told, as it is, where its target's settings do not say what to send."""
     seconds_left: Callable[[], float]
     is_cancelled: Callable[[], bool]

@@ -97,10 +97,10 @@ def _record(engine: Engine, kind: str, key: str) -> dict[str, Any]:
 # -- what a run is to do
 
 
-def action_of(engine: Engine, job: Job, run: Run, given: Json) -> Action:
-    """The job's action: its own, a named target's, or its agent's, which is told the goal.
+def action_of(engine: Engine, job: Job) -> Action:
+    """The job's action: its own, a named target's, or its agent's.
 
-    `given` is the attempt's input. Raises ActionError, permanent, with a sentence that says what to register.
+    Raises ActionError, permanent, with a sentence that says what to register.
     """
     action = job.spec.action
     if isinstance(action, NamedTarget):
@@ -115,10 +115,7 @@ def action_of(engine: Engine, job: Job, run: Run, given: Json) -> Action:
             f"agent {job.spec.agent_id} is not registered: "
             f"PUT /api/agents/{job.spec.agent_id} with a name and a target, or give the job an action"
         )
-    action = _target_action(engine, agent["target"])
-    if action.type == "http" and action.body is None:
-        return action.model_copy(update={"body": _assignment(engine, job, run, given)})
-    return action
+    return _target_action(engine, agent["target"])
 
 
 def _target_action(engine: Engine, target_id: str) -> Action:
@@ -128,8 +125,13 @@ def _target_action(engine: Engine, target_id: str) -> Action:
     return _ACTION.validate_python(record["action"])
 
 
-def _assignment(engine: Engine, job: Job, run: Run, given: Json) -> Json:
-    """What an agent is told: its goal, the input, and what came before."""
+def assignment_of(engine: Engine, job: Job, run: Run, action: Action, given: Json) -> Json:
+    """What an agent is told: its goal, the input, and what came before. None: the action says what to send.
+
+    It is data and no settings: placeholders in it are not filled. `given` is the attempt's input.
+    """
+    if job.spec.action is not None or action.type != "http" or action.body is not None:
+        return None
     return {
         "run_id": run.run_id,
         "job_id": job.job_id,

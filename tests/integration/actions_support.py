@@ -46,7 +46,7 @@ def attempt(
 
 
 def toolbox(client: Callable[[str], Any] = lambda name: None, allow: str = "", **tables: Any) -> Toolbox:
-    known: dict[str, Any] = {"handlers": {}, "tasks": {}} | tables
+    known: dict[str, Any] = {"handlers": {}, "tasks": {}, "secret": lambda name: None} | tables
     return Toolbox(client=client, networks=networks(allow), **known)
 
 

@@ -106,6 +106,11 @@ def test_settings_do_not_change(settings: dict[str, Any]) -> None:
         ("{{input.url}}", "http://"),
         ("https://example.com{{input.rest}}", "after the host"),
         ("https://example.com/{{env.HOME}}", "{{env.HOME}}"),
+        ("https://{{secret:HOST}}/", "after the host"),
+        ("https://me:{{secret:WORD}}@example.com/", "after the host"),
+        ("https://example.com:{{secret:PORT}}/", "after the host"),
+        ("{{secret:URL_}}", "http://"),
+        ("https://example.com/{{secret:a b}}", "a secret's name"),
     ],
 )
 def test_a_url_that_cannot_be_called_is_refused(url: str, wanted: str) -> None:
@@ -122,6 +127,7 @@ def test_a_url_that_cannot_be_called_is_refused(url: str, wanted: str) -> None:
         "https://example.com?x={{ input.x }}&y={{run.id}}",
         "HTTPS://EXAMPLE.COM/{{input.a.b}}/{{job.name}}",
         "http://a_b.internal./",
+        "https://example.com/{{secret:A}}?key={{ secret:B }}",
     ],
 )
 def test_other_urls_are_kept_as_they_are(url: str) -> None:
@@ -151,6 +157,8 @@ def test_other_urls_are_kept_as_they_are(url: str) -> None:
         ({"X-A": "a" * 4097}, "4096"),
         ({f"X-{i}": "a" for i in range(51)}, "at most 50"),
         ({"X-A": "{{secret.x}}"}, "{{secret.x}}"),
+        ({"X-A": "{{secret:}}"}, "a secret's name"),
+        ({"X-{{secret:A}}": "a"}, "header name"),
     ],
 )
 def test_a_header_that_cannot_be_sent_is_refused_under_headers(headers: dict[str, str], wanted: str) -> None:
@@ -161,6 +169,7 @@ def test_ordinary_headers_are_accepted() -> None:
     headers = {
         "Authorization": "Bearer x",
         "X-Job": "{{job.name}}",
+        "X-Key": "Key {{secret:A}}",
         "X-Umlaut": "ä",
         "X-Empty": "",
         "a.b~c": "\t",
@@ -198,6 +207,12 @@ def test_other_wrong_http_settings_are_named(field: str, value: Any, wanted: str
         ("lambda", "function", "resize\n", "name or ARN"),
         ("lambda", "function", "arn:aws:s3:::bucket", "name or ARN"),
         ("lambda", "payload", "{{x}}", "{{x}}"),
+        ("lambda", "payload", ["{{secret:A}}"], "only an http action"),
+        ("sqs", "message", {"a": "x{{secret:A}}"}, "only an http action"),
+        ("sns", "subject", "{{secret:A}}", "only an http action"),
+        ("eventbridge", "detail", "{{secret:A}}", "only an http action"),
+        ("step_functions", "input", "{{secret:A}}", "only an http action"),
+        ("handler", "input", "{{secret:A}}", "only an http action"),
         ("sqs", "queue_url", "q", "queue's URL"),
         ("sqs", "queue_url", "https://example.com/", "queue's URL"),
         ("sqs", "queue_url", "https://sqs.us-east-1.amazonaws.com/123456789012/q/../r", "queue's URL"),
