@@ -7,7 +7,7 @@ from collections import ChainMap
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -28,7 +28,7 @@ from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
-from chalicelib.scheduler import access, builtins, secrets
+from chalicelib.scheduler import access, builtins, secrets, subchains, usage
 from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import JOBS as TASK_JOBS
 from chalicelib.tasks import TASKS
@@ -42,7 +42,7 @@ _CONFIG = Config(
     max_pool_connections=25,
 )
 
-T = TypeVar("T")
+_CALLED_ONCE = frozenset({"lambda", "bedrock-runtime", "bedrock-agent-runtime"})
 
 
 @cache
@@ -83,7 +83,9 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
             {name: partial(_with_engine, call, lambda: made) for name, call in ENGINE_HANDLERS.items()},
         ),
         tasks={name: partial(_with_engine, call, lambda: made) for name, call in TASKS.items()},
-        secret=partial(_with_engine, secrets.value_of, lambda: made),
+        secret=lambda name: secrets.value_of(made, name),
+        record_usage=lambda facts: usage.record(made, facts, made.now()),
+        start_chain=lambda chain_id, attempt: subchains.start(made, chain_id, attempt),
     )
     made = Engine(**{**parts, "perform": partial(_perform, tools), "ask_model": model.ask, **changes})
     return made
@@ -122,7 +124,7 @@ def _perform(tools: Toolbox, action: Action, attempt: Attempt) -> Json:
     return perform(action, attempt, tools)
 
 
-def _with_engine(call: Callable[..., T], engine_of: Callable[[], Engine], *given: Any) -> T:
+def _with_engine(call: Callable[..., Json], engine_of: Callable[[], Engine], *given: Any) -> Json:
     return call(engine_of(), *given)
 
 
@@ -130,9 +132,9 @@ def _with_engine(call: Callable[..., T], engine_of: Callable[[], Engine], *given
 def _action_client(service: str) -> Any:
     """An action's client: it checks parameters, which people wrote, and waits for as long as an attempt may.
 
-    Lambda is called once: a repeated call is a second execution.
+    Some are called once: a repeated call is a second execution, or is paid for a second time.
     """
-    tries = 1 if service == "lambda" else 3
+    tries = 1 if service in _CALLED_ONCE else 3
     config = Config(
         retries={"mode": "standard", "total_max_attempts": tries}, read_timeout=900, max_pool_connections=25
     )

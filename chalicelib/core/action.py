@@ -23,6 +23,8 @@ from chalicelib.core import template
 Json: TypeAlias = JsonValue
 
 MAX_URL, MAX_HEADERS, MAX_HEADER_VALUE = 2048, 50, 4096
+MAX_PROSE = 100_000  # characters of a prompt
+SESSION = "2 to 100 letters, digits or any of . _ : -"
 OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "idempotency-key"})
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -42,6 +44,9 @@ _BUS = f"({_ARN.format('events')}event-bus/)?" + r"[/._A-Za-z0-9-]{1,256}"
 _SOURCE = r"(?!aws\.)[A-Za-z0-9._/-]{1,256}"
 _MACHINE = _ARN.format("states") + r"stateMachine:[A-Za-z0-9_.+-]{1,80}(:[A-Za-z0-9_.-]{1,80})?"
 _GROUP = r"[\x21-\x7e]{1,128}"
+_MODEL = r"[A-Za-z0-9][A-Za-z0-9.:/_-]{0,2047}"
+_AGENT = r"[0-9A-Za-z]{1,10}"
+_SESSION = r"[0-9A-Za-z._:-]{2,100}"
 
 
 def _wrong(issue: str) -> PydanticCustomError:
@@ -103,6 +108,29 @@ def _text(limit: int, wanted: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+def _prose(text: str) -> str:
+    issue = template.problem(text)
+    if issue:
+        raise _wrong(issue)
+    if not text.strip() or len(text) > MAX_PROSE:
+        raise _wrong(f"should be 1 to {MAX_PROSE} characters that are not all spaces")
+    return text
+
+
+def _session(text: str) -> str:
+    issue = template.problem(text)
+    if issue:
+        raise _wrong(issue)
+    if session_problem(template.without_placeholders(text, "xx")):
+        raise _wrong(f"should be {SESSION}")
+    return text
+
+
+def session_problem(text: str) -> str | None:
+    """Why a session cannot have this id; None if it can. Asked again after the placeholders are filled."""
+    return None if re.fullmatch(_SESSION, text) else f"should be {SESSION}"
 
 
 def _url(url: str) -> str:
@@ -187,6 +215,7 @@ def _status(status: int) -> int:
 
 Payload = Annotated[Json, _json(template.problem)]
 Name = Annotated[str, _matching(_NAME, "1 to 64 letters, digits or any of . _ : -")]
+Prose = Annotated[str, AfterValidator(_prose)]
 
 
 class _Settings(BaseModel):
@@ -265,6 +294,45 @@ class StepFunctions(_Settings):
     poll_seconds: Annotated[float, AfterValidator(_seconds)] = 2
 
 
+class BedrockModel(_Settings):
+    """Asks a model one thing by Converse; its text is the output. Without a prompt it is the job's goal."""
+
+    type: Literal["bedrock_model"]
+    model_id: Annotated[str, _matching(_MODEL, "the id or ARN of a model or an inference profile")]
+    prompt: Prose | None = None
+    system: Prose | None = None
+    max_tokens: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
+
+
+class BedrockAgent(_Settings):
+    """Asks an agent of Bedrock and waits for the end of its answer. Without a prompt it is the job's goal."""
+
+    type: Literal["bedrock_agent"]
+    agent_id: Annotated[str, _matching(_AGENT, "1 to 10 letters and digits")]
+    agent_alias_id: Annotated[str, _matching(_AGENT, "1 to 10 letters and digits")]
+    session_id: (
+        Annotated[
+            str,
+            AfterValidator(_session),
+            Field(description="The same id goes on with the same talk; none: the run has one of its own."),
+        ]
+        | None
+    ) = None
+    prompt: Prose | None = None
+
+
+class StartChain(_Settings):
+    """Starts an execution of a chain, all of it, and does not wait for its end. A run starts one only.
+
+    It fails for good where the chain has this job as a node, also by way of other chains that its jobs start,
+    since that would never end; and where one of its jobs is a built-in task: those are an admin's to run.
+    """
+
+    type: Literal["chain"]
+    chain: Name
+
+
 class Handler(_Settings):
     """Calls a Python function of chalicelib/handlers with `input` as its settings."""
 
@@ -287,7 +355,20 @@ class NamedTarget(_Settings):
     target: Name
 
 
-KINDS = ("http", "lambda", "sqs", "sns", "eventbridge", "step_functions", "handler", "task", "target")
+KINDS = (
+    "http",
+    "lambda",
+    "sqs",
+    "sns",
+    "eventbridge",
+    "step_functions",
+    "bedrock_model",
+    "bedrock_agent",
+    "chain",
+    "handler",
+    "task",
+    "target",
+)
 
 
 def _known_kind(value: object) -> object:
@@ -298,7 +379,18 @@ def _known_kind(value: object) -> object:
 
 
 Action = Annotated[
-    Http | Lambda | Sqs | Sns | EventBridge | StepFunctions | Handler | Task | NamedTarget,
+    Http
+    | Lambda
+    | Sqs
+    | Sns
+    | EventBridge
+    | StepFunctions
+    | BedrockModel
+    | BedrockAgent
+    | StartChain
+    | Handler
+    | Task
+    | NamedTarget,
     Field(discriminator="type"),
     BeforeValidator(_known_kind),
 ]

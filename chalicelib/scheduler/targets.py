@@ -10,10 +10,11 @@ from pydantic import TypeAdapter
 
 from chalicelib.core.action import Action, Json, NamedTarget
 from chalicelib.core.errors import ActionError, NotFound
-from chalicelib.core.ids import is_id, random_id
+from chalicelib.core.ids import is_id
 from chalicelib.core.instants import iso
 from chalicelib.core.job import Job
 from chalicelib.core.run import Run, RunStatus
+from chalicelib.scheduler import usage
 from chalicelib.scheduler.engine import Engine
 
 ONLINE, OFFLINE = "online", "offline"
@@ -66,16 +67,14 @@ def delete_agent(engine: Engine, agent_id: str) -> None:
 
 
 def heartbeat(
-    engine: Engine, agent_id: str, status: str | None, usage: Mapping[str, Any] | None, now: datetime
+    engine: Engine, agent_id: str, status: str | None, used: Mapping[str, Any] | None, now: datetime
 ) -> None:
     """Marks the agent seen, and records the tokens that it says it has used."""
     record = _record(engine, "agent", agent_id)
     seen = {**record, "status": status or ONLINE, "last_seen": iso(now)}
     engine.records.put("agent", agent_id, seen)
-    if usage:
-        at = iso(now)
-        entry = {"at": at, "agent_id": agent_id, **usage}
-        engine.records.put(f"token_usage#{at[:7]}", f"{at}#{random_id(6)}", entry)
+    if used:
+        usage.record(engine, {"agent_id": agent_id, **used}, now)
 
 
 def _all(engine: Engine, kind: str) -> list[dict[str, Any]]:
