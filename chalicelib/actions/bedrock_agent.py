@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.eventstream import ParserError
 from botocore.exceptions import EventStreamError
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from chalicelib.actions import aws, material
@@ -55,7 +56,7 @@ def _invoke(operation: Callable[..., Any]) -> Callable[..., str]:
             return b"".join(map(_bytes, stream)).decode(errors="replace")
         except EventStreamError as error:
             raise _stream_error(error) from error
-        except (HTTPError, ParserError) as error:
+        except (HTTPError, ParserError, ResponseParserError) as error:
             raise ActionError(
                 "connection", f"the agent's answer broke off ({type(error).__name__})"
             ) from error
