@@ -31,7 +31,7 @@ from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json, Outcome
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
-from chalicelib.scheduler import access, builtins
+from chalicelib.scheduler import access, builtins, secrets, subchains, usage
 from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import JOBS as TASK_JOBS
 from chalicelib.tasks import TASKS
@@ -44,6 +44,8 @@ _CONFIG = Config(
     read_timeout=10,
     max_pool_connections=25,
 )
+
+_CALLED_ONCE = frozenset({"lambda", "bedrock-runtime", "bedrock-agent-runtime"})
 
 
 @cache
@@ -89,6 +91,9 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
             {name: partial(_with_engine, call, lambda: made) for name, call in ENGINE_HANDLERS.items()},
         ),
         tasks={name: partial(_with_engine, call, lambda: made) for name, call in TASKS.items()},
+        secret=lambda name: secrets.value_of(made, name),
+        record_usage=lambda facts: usage.record(made, facts, made.now()),
+        start_chain=lambda chain_id, attempt: subchains.start(made, chain_id, attempt),
     )
     parts |= {"perform": partial(_perform, tools), "ask_model": model.ask, "handlers": tools.handlers}
     made = Engine(**{**parts, **changes})
@@ -144,9 +149,9 @@ def _with_engine(call: Callable[..., Json], engine_of: Callable[[], Engine], *gi
 def _action_client(service: str) -> Any:
     """An action's client: it checks parameters, which people wrote, and waits for as long as an attempt may.
 
-    Lambda is called once: a repeated call is a second execution.
+    Some are called once: a repeated call is a second execution, or is paid for a second time.
     """
-    tries = 1 if service == "lambda" else 3
+    tries = 1 if service in _CALLED_ONCE else 3
     config = Config(
         retries={"mode": "standard", "total_max_attempts": tries}, read_timeout=900, max_pool_connections=25
     )

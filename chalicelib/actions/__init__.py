@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.actions import eventbridge, handler, http, lambda_, sns, sqs, step_functions, task
+from chalicelib.actions import (
+    bedrock_agent,
+    bedrock_model,
+    chain,
+    eventbridge,
+    handler,
+    http,
+    lambda_,
+    sns,
+    sqs,
+    step_functions,
+    task,
+)
 from chalicelib.actions.toolbox import Toolbox, networks
 from chalicelib.core.action import Action, Attempt, Outcome
 
@@ -18,6 +30,9 @@ ACTIONS: dict[str, Callable[[Any, Attempt, Toolbox], Outcome]] = {
     "sns": sns.perform,
     "eventbridge": eventbridge.perform,
     "step_functions": step_functions.perform,
+    "bedrock_model": bedrock_model.perform,
+    "bedrock_agent": bedrock_agent.perform,
+    "chain": chain.perform,
     "handler": handler.perform,
     "task": task.perform,
 }

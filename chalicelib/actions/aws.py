@@ -16,6 +16,8 @@ PASSING = frozenset(
     {
         "BandwidthLimitExceeded",
         "ConcurrentModificationException",
+        "ConflictException",
+        "DependencyFailedException",
         "EC2ThrottledException",
         "ExecutionLimitExceeded",
         "ExpiredToken",
@@ -24,6 +26,9 @@ PASSING = frozenset(
         "InternalFailure",
         "KmsThrottled",
         "LimitExceededException",
+        "ModelErrorException",
+        "ModelNotReadyException",
+        "ModelTimeoutException",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
         "RequestExpired",

@@ -1,17 +1,20 @@
 """http: calls a URL; what it answers is the output.
 
 Messages name the URL as the settings have it, without its query, and no headers: what placeholders bring may
-be secret.
+be secret. Secrets that the settings name are fetched here and go nowhere else: in what comes back they are
+hidden, before anything of it is cut.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from urllib.parse import SplitResult, quote, urlsplit
 
-from chalicelib.actions import material, wire
+from chalicelib.actions import aws, material, wire
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core import template
 from chalicelib.core.action import (
@@ -25,6 +28,7 @@ from chalicelib.core.action import (
     plain,
 )
 from chalicelib.core.errors import ActionError
+from chalicelib.core.redaction import Redaction
 
 USER_AGENT = "belfry/0.1.0"
 MAX_FILLED_URL = 8192
@@ -38,29 +42,55 @@ _CHARSET = re.compile(
 
 
 def perform(settings: Http, attempt: Attempt, tools: Toolbox) -> Outcome:
-    request = _request(settings, attempt)
-    answer = wire.send(request, wire.Limits(networks=tools.networks, seconds_left=attempt.seconds_left))
-    if answer.status == ACCEPTED and not settings.success_statuses:
-        return Accepted(_output(answer))
-    if answer.status not in (settings.success_statuses or range(200, 300)):
-        raise _failed(request, answer)
-    return _output(answer)
+    secrets = _secrets(settings, attempt, tools)
+    hidden = Redaction(secrets.values())
+    with hidden.in_errors():
+        request = _request(settings, attempt, secrets)
+        answer = wire.send(request, wire.Limits(networks=tools.networks, seconds_left=attempt.seconds_left))
+        if answer.status == ACCEPTED and not settings.success_statuses:
+            return Accepted(_output(answer, hidden))
+        if answer.status not in (settings.success_statuses or range(200, 300)):
+            raise _failed(request, answer, hidden)
+        return _output(answer, hidden)
 
 
-def _request(settings: Http, attempt: Attempt) -> wire.Request:
-    body = None if settings.body is None else material.filled(settings.body, attempt)
+def _secrets(settings: Http, attempt: Attempt, tools: Toolbox) -> dict[str, str]:
+    """The secrets that the settings name. Raises ActionError, permanent, where one is not set."""
+    return {name: _secret(name, attempt, tools) for name in settings.secrets}
+
+
+def _secret(name: str, attempt: Attempt, tools: Toolbox) -> str:
+    value: str | None = aws.call(attempt.seconds_left(), partial(tools.secret, name))
+    if value is None:
+        message = f"secret {name} is not set: PUT /api/secrets/{name}"
+        raise ActionError("not_registered", message, permanent=True)
+    return value
+
+
+def _request(settings: Http, attempt: Attempt, secrets: Mapping[str, str]) -> wire.Request:
+    body = template.render(settings.body, material.scope(attempt), secrets.__getitem__)
+    if settings.body is None:
+        body = attempt.assignment
+    has_body = not (settings.body is None and attempt.assignment is None)
     return wire.Request(
         method=settings.method,
-        url=_url(settings.url, attempt),
-        headers=_headers(settings, body, attempt),
-        body=None if settings.body is None else material.as_text(body).encode(errors="replace"),
+        url=_url(settings.url, attempt, secrets),
+        headers=_headers(settings, attempt, secrets, _kind(body) if has_body else None),
+        body=material.as_text(body).encode(errors="replace") if has_body else None,
         label=f"{settings.method} {_place(settings.url)}",
     )
 
 
-def _url(text: str, attempt: Attempt) -> SplitResult:
+def _kind(body: Json) -> str:
+    return "text/plain; charset=utf-8" if isinstance(body, str) else "application/json"
+
+
+def _url(text: str, attempt: Attempt, secrets: Mapping[str, str]) -> SplitResult:
     url = template.render_text(
-        text, material.scope(attempt), lambda value: quote(value, "", errors="replace")
+        text,
+        material.scope(attempt),
+        lambda value: quote(value, "", errors="replace"),
+        secrets.__getitem__,
     )
     if len(url) > MAX_FILLED_URL:
         raise _bad("url", f"has over {MAX_FILLED_URL} characters once its placeholders are filled")
@@ -70,31 +100,28 @@ def _url(text: str, attempt: Attempt) -> SplitResult:
     return parts
 
 
-def _headers(settings: Http, body: Json, attempt: Attempt) -> dict[str, str]:
-    given = {name: material.filled_text(value, attempt) for name, value in settings.headers.items()}
+def _headers(
+    settings: Http, attempt: Attempt, secrets: Mapping[str, str], kind: str | None
+) -> dict[str, str]:
+    """`kind` is the body's, where there is a body."""
+    scope = material.scope(attempt)
+    given = {
+        name: template.render_text(value, scope, secret=secrets.__getitem__)
+        for name, value in settings.headers.items()
+    }
     for name, value in given.items():
         issue = header_problem(name, value)
         if issue:
             raise _bad("headers", f"{name!r} {issue}")
     names = {name.lower() for name in given}
-    own = {name: value for name, value in _own_headers(settings, body).items() if name.lower() not in names}
-    return (
-        own
-        | given
-        | {
-            "Idempotency-Key": attempt.idempotency_key,
-            COMPLETION_TOKEN: attempt.completion_token,
-            "Connection": "close",
-        }
-    )
-
-
-def _own_headers(settings: Http, body: Json) -> dict[str, str]:
-    headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
-    if settings.body is not None:
-        kind = "text/plain; charset=utf-8" if isinstance(body, str) else "application/json"
-        headers["Content-Type"] = kind
-    return headers
+    standard = {"User-Agent": USER_AGENT, "Accept": "*/*"} | ({"Content-Type": kind} if kind else {})
+    own = {name: value for name, value in standard.items() if name.lower() not in names}
+    set_here = {
+        "Idempotency-Key": attempt.idempotency_key,
+        COMPLETION_TOKEN: attempt.completion_token,
+        "Connection": "close",
+    }
+    return own | given | set_here
 
 
 def _place(url: str) -> str:
@@ -107,12 +134,13 @@ def _bad(field: str, issue: str) -> ActionError:
     return ActionError("template", f"{field}: {issue}", permanent=True)
 
 
-def _output(answer: wire.Answer) -> Json:
+def _output(answer: wire.Answer, hidden: Redaction) -> Json:
     kind = answer.headers.get_content_type()
     if not answer.cut and (kind == "application/json" or kind.endswith("+json")):
         with suppress(ValueError, RecursionError):
-            return plain(json.loads(answer.body))
-    return _text(answer) or None
+            return hidden.value(plain(json.loads(answer.body)))
+    text = _text(answer)
+    return (hidden.beginning(text) if answer.cut else hidden.text(text)) or None
 
 
 def _text(answer: wire.Answer) -> str:
@@ -124,18 +152,23 @@ def _text(answer: wire.Answer) -> str:
         return answer.body.decode(errors="replace")
 
 
-def _failed(request: wire.Request, answer: wire.Answer) -> ActionError:
+def _failed(request: wire.Request, answer: wire.Answer, hidden: Redaction) -> ActionError:
     status = answer.status
     if 300 <= status < 400:
-        said = f"answered {status} and points to {_pointed(answer)}; redirects are not followed"
+        said = f"answered {status} and points to {_pointed(answer, hidden)}; redirects are not followed"
     else:
-        said = f"answered {status}: {' '.join(_text(answer).split())[:SHOWN_BODY]}"
+        said = f"answered {status}: {_shown(answer, hidden)}"
     permanent = 300 <= status < 500 and status not in RETRIED_4XX
     return ActionError("http_status", f"{request.label} {said}", permanent=permanent)
 
 
-def _pointed(answer: wire.Answer) -> str:
+def _shown(answer: wire.Answer, hidden: Redaction) -> str:
+    output = _output(answer, hidden)
+    return "" if output is None else " ".join(material.as_text(output).split())[:SHOWN_BODY]
+
+
+def _pointed(answer: wire.Answer, hidden: Redaction) -> str:
     try:
-        return _place(answer.headers.get("Location", "nowhere"))[:SHOWN_BODY]
+        return hidden.text(_place(answer.headers.get("Location", "nowhere")))[:SHOWN_BODY]
     except ValueError:
         return "no valid URL"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from chalicelib.core import template
 from chalicelib.core.action import Attempt, Json
+from chalicelib.core.errors import ActionError
 
 
 def scope(attempt: Attempt) -> Mapping[str, Json]:
@@ -25,6 +26,16 @@ def filled_text(text: str, attempt: Attempt) -> str:
 def payload(value: Json, attempt: Attempt) -> Json:
     """`value` with its placeholders filled; where there is none, what the run is about."""
     return about(attempt) if value is None else filled(value, attempt)
+
+
+def prompt(text: str | None, attempt: Attempt) -> str:
+    """`text` with its placeholders filled, or else the job's goal. Raises ActionError for neither."""
+    said = attempt.job.get("goal") if text is None else filled_text(text, attempt)
+    if not isinstance(said, str) or not said.strip():
+        raise ActionError(
+            "template", "there is no prompt: give the action a prompt, or the job a goal", permanent=True
+        )
+    return said
 
 
 def about(attempt: Attempt) -> Json:

@@ -19,6 +19,12 @@ class Toolbox:
     handlers: Mapping[str, Callable[[Attempt, Json], Json]]
     """By name; called with the attempt and the settings' input."""
     tasks: Mapping[str, Callable[[Attempt], Json]]
+    secret: Callable[[str], str | None]
+    """The value of a secret, by name; None: it is not set."""
+    record_usage: Callable[[Mapping[str, Json]], None]
+    """Keeps how many tokens a model has taken, and whose they were."""
+    start_chain: Callable[[str, Attempt], str]
+    """Starts an execution of a chain, the same for the same run; gives its id. Raises ActionError."""
 
 
 def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -11,7 +11,7 @@ _REMEMBERED = 60.0  # seconds: SSM answers 40 requests a second
 
 
 class Secrets:
-    """By name, which may have slashes. A change is seen by other processes within a minute."""
+    """By name, which may have slashes. Other processes see a new one at once, a change within a minute."""
 
     def __init__(self, client: Callable[[], Any], path: str) -> None:
         self._client, self._path = client, path
@@ -25,7 +25,7 @@ class Secrets:
 
     def get(self, name: str) -> str | None:
         read_at, value = self._known.get(name, (0.0, None))
-        if name not in self._known or time.monotonic() - read_at > _REMEMBERED:
+        if value is None or time.monotonic() - read_at > _REMEMBERED:
             value = self._read(name)
             self._known[name] = time.monotonic(), value
         return value

@@ -2,7 +2,7 @@
 
 The settings are what people write, so each wrong one is named together with what is wanted. Strings in them
 may hold placeholders (core/template.py), except where a service must be known beforehand: names, ARNs, queue
-URLs, and the scheme and host of an http URL.
+URLs, and the scheme and host of an http URL. Secrets are for http alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from chalicelib.core import template
 Json: TypeAlias = JsonValue
 
 MAX_URL, MAX_HEADERS, MAX_HEADER_VALUE = 2048, 50, 4096
+MAX_PROSE = 100_000  # characters of a prompt
+SESSION = "2 to 100 letters, digits or any of . _ : -"
 COMPLETION_TOKEN = "Belfry-Completion-Token"  # noqa: S105 (a header's name)
 OWN_HEADERS = frozenset(
     {
@@ -52,6 +54,9 @@ _BUS = f"({_ARN.format('events')}event-bus/)?" + r"[/._A-Za-z0-9-]{1,256}"
 _SOURCE = r"(?!aws\.)[A-Za-z0-9._/-]{1,256}"
 _MACHINE = _ARN.format("states") + r"stateMachine:[A-Za-z0-9_.+-]{1,80}(:[A-Za-z0-9_.-]{1,80})?"
 _GROUP = r"[\x21-\x7e]{1,128}"
+_MODEL = r"[A-Za-z0-9][A-Za-z0-9.:/_-]{0,2047}"
+_AGENT = r"[0-9A-Za-z]{1,10}"
+_SESSION = r"[0-9A-Za-z._:-]{2,100}"
 
 
 def _wrong(issue: str) -> PydanticCustomError:
@@ -87,16 +92,20 @@ def plain(value: object) -> Json:
     return parsed
 
 
-def _json(value: object) -> Json:
+def _json(problem: Callable[[Json], str | None]) -> BeforeValidator:
     """Asked before pydantic looks, whose own messages for these are not clear."""
-    try:
-        known = plain(value)
-    except ValueError as error:
-        raise _wrong(str(error)) from None
-    issue = template.problem(known)
-    if issue:
-        raise _wrong(issue)
-    return known
+
+    def check(value: object) -> Json:
+        try:
+            known = plain(value)
+        except ValueError as error:
+            raise _wrong(str(error)) from None
+        issue = problem(known)
+        if issue:
+            raise _wrong(issue)
+        return known
+
+    return BeforeValidator(check)
 
 
 def _text(limit: int, wanted: str) -> AfterValidator:
@@ -111,8 +120,31 @@ def _text(limit: int, wanted: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _prose(text: str) -> str:
+    issue = template.problem(text)
+    if issue:
+        raise _wrong(issue)
+    if not text.strip() or len(text) > MAX_PROSE:
+        raise _wrong(f"should be 1 to {MAX_PROSE} characters that are not all spaces")
+    return text
+
+
+def _session(text: str) -> str:
+    issue = template.problem(text)
+    if issue:
+        raise _wrong(issue)
+    if session_problem(template.without_placeholders(text, "xx")):
+        raise _wrong(f"should be {SESSION}")
+    return text
+
+
+def session_problem(text: str) -> str | None:
+    """Why a session cannot have this id; None if it can. Asked again after the placeholders are filled."""
+    return None if re.fullmatch(_SESSION, text) else f"should be {SESSION}"
+
+
 def _url(url: str) -> str:
-    issue = url_problem(url) or template.problem(url)
+    issue = url_problem(url) or template.problem_beside_secrets(url)
     if issue:
         raise _wrong(issue)
     return url
@@ -155,7 +187,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
     if len(headers) > MAX_HEADERS:
         raise _wrong(f"should be at most {MAX_HEADERS}")
     for name, value in headers.items():
-        issue = header_problem(name, value) or template.problem(value)
+        issue = header_problem(name, value) or template.problem_beside_secrets(value)
         if issue:
             raise _wrong(f"{name[:100]!r} {issue}")
     return headers
@@ -191,9 +223,10 @@ def _status(status: int) -> int:
     return status
 
 
-Payload = Annotated[Json, BeforeValidator(_json)]
+Payload = Annotated[Json, _json(template.problem)]
 Name = Annotated[str, _matching(_NAME, "1 to 64 letters, digits or any of . _ : -")]
 CallbackType: TypeAlias = Literal["workflow", "function"]
+Prose = Annotated[str, AfterValidator(_prose)]
 
 
 class _Settings(BaseModel):
@@ -204,16 +237,22 @@ class Http(_Settings):
     """Calls a URL. A string body is sent as text/plain unless the headers say else, any other as JSON.
 
     A target that answers 202 goes on by itself and reports the end, unless there are `success_statuses`.
+    `{{secret:NAME}}` in the url, a header or the body is filled when it is sent, and hidden in answers.
     """
 
     type: Literal["http"]
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] = "POST"
     url: Annotated[str, AfterValidator(_url)]
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
-    body: Payload = None
+    body: Annotated[Json, _json(template.problem_beside_secrets)] = None
     success_statuses: list[Annotated[int, AfterValidator(_status)]] = Field(
         default_factory=list, max_length=100, description="Statuses that count as success; none: any 2xx."
     )
+
+    @property
+    def secrets(self) -> list[str]:
+        """The names of the secrets that it is sent with."""
+        return sorted(template.secrets([self.url, *self.headers.values(), self.body]))
 
 
 class Lambda(_Settings):
@@ -272,6 +311,45 @@ class StepFunctions(_Settings):
     poll_seconds: Annotated[float, AfterValidator(_seconds)] = 2
 
 
+class BedrockModel(_Settings):
+    """Asks a model one thing by Converse; its text is the output. Without a prompt it is the job's goal."""
+
+    type: Literal["bedrock_model"]
+    model_id: Annotated[str, _matching(_MODEL, "the id or ARN of a model or an inference profile")]
+    prompt: Prose | None = None
+    system: Prose | None = None
+    max_tokens: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
+
+
+class BedrockAgent(_Settings):
+    """Asks an agent of Bedrock and waits for the end of its answer. Without a prompt it is the job's goal."""
+
+    type: Literal["bedrock_agent"]
+    agent_id: Annotated[str, _matching(_AGENT, "1 to 10 letters and digits")]
+    agent_alias_id: Annotated[str, _matching(_AGENT, "1 to 10 letters and digits")]
+    session_id: (
+        Annotated[
+            str,
+            AfterValidator(_session),
+            Field(description="The same id goes on with the same talk; none: the run has one of its own."),
+        ]
+        | None
+    ) = None
+    prompt: Prose | None = None
+
+
+class StartChain(_Settings):
+    """Starts an execution of a chain, all of it, and does not wait for its end. A run starts one only.
+
+    It fails for good where the chain has this job as a node, also by way of other chains that its jobs start,
+    since that would never end; and where one of its jobs is a built-in task: those are an admin's to run.
+    """
+
+    type: Literal["chain"]
+    chain: Name
+
+
 class Handler(_Settings):
     """Calls a Python function of chalicelib/handlers with `input` as its settings."""
 
@@ -310,6 +388,9 @@ KINDS = (
     "sns",
     "eventbridge",
     "step_functions",
+    "bedrock_model",
+    "bedrock_agent",
+    "chain",
     "handler",
     "task",
     "target",
@@ -325,7 +406,19 @@ def _known_kind(value: object) -> object:
 
 
 Action = Annotated[
-    Http | Lambda | Sqs | Sns | EventBridge | StepFunctions | Handler | Task | NamedTarget | Callback,
+    Http
+    | Lambda
+    | Sqs
+    | Sns
+    | EventBridge
+    | StepFunctions
+    | BedrockModel
+    | BedrockAgent
+    | StartChain
+    | Handler
+    | Task
+    | NamedTarget
+    | Callback,
     Field(discriminator="type"),
     BeforeValidator(_known_kind),
 ]
@@ -354,5 +447,7 @@ class Attempt:
     """1 for the first."""
     completion_token: str
     """With which a target that answers 202 reports its progress and its end; another for each attempt."""
+    assignment: Json = None
+    """What an agent is told, as it is, where its target's settings do not say what to send."""
     seconds_left: Callable[[], float]
     is_cancelled: Callable[[], bool]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -16,10 +17,10 @@ from chalicelib.core.instants import floor_minute, iso
 from chalicelib.core.job import Gate, Job, Overlap
 from chalicelib.core.run import LONGEST_DELAY, Message, Run, RunError, RunStatus, cut_output
 from chalicelib.core.settings import Settings
-from chalicelib.core.template import render
+from chalicelib.core.template import render, secret_placeholder
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.settle import LEASE_MARGIN
-from chalicelib.scheduler.targets import action_of, outputs_before
+from chalicelib.scheduler.targets import action_of, assignment_of, outputs_before
 
 _POLL = 0.05  # seconds between looks at whether the worker is being stopped
 _LAST_WORD = timedelta(seconds=2)  # for an action that ends itself in time, and says what it ended
@@ -153,11 +154,16 @@ def within(limit: timedelta, engine: Engine, work: Callable[[Callable[[], float]
 def _perform(engine: Engine, job: Job, run: Run, left: Callable[[], float], token: str) -> Outcome:
     """Acts. A dry run calls handlers and tasks, which know of it, and shows what others would be told."""
     given = _given(engine, job, run, left, token)
-    action = action_of(engine, job, run, given.input)
+    action = action_of(engine, job)
+    assignment = assignment_of(engine, job, run, action, given.input)
     if not run.dry_run or action.type in ("handler", "task"):
-        return engine.perform(action, given)
+        return engine.perform(action, replace(given, assignment=assignment))
     scope: dict[str, Json] = {"job": dict(given.job), "run": dict(given.run), "input": given.input}
-    return {"dry_run": True, "action": render(action.model_dump(mode="json"), scope)}
+    shown = {
+        name: render(value, scope, secret_placeholder)
+        for name, value in action.model_dump(mode="json").items()
+    }
+    return {"dry_run": True, "action": shown | ({"body": assignment} if assignment is not None else {})}
 
 
 def _given(engine: Engine, job: Job, run: Run, left: Callable[[], float], token: str) -> Attempt:

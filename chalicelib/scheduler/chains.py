@@ -95,7 +95,21 @@ def using(engine: Engine, job: Job) -> list[Chain]:
 def trigger(engine: Engine, chain_id: str, now: datetime) -> PipelineRun:
     """Starts an execution that runs every root."""
     chain = get(engine, chain_id)
-    return _start(engine, chain, manual_run_id(now), None, now)
+    name = _execution_name(chain, None, manual_run_id(now), now)
+    try:
+        return _start(engine, chain, name, None, now)
+    except Exception:  # nobody comes again for it; whoever asked is told
+        if run := engine.pipelines.get(chain_id, name):
+            engine.pipelines.end(run, "failed", now)
+        raise
+
+
+def start_for(engine: Engine, chain: Chain, begun_by: str, at: datetime, now: datetime) -> PipelineRun:
+    """The execution that runs every root for `begun_by`, which is of the instant `at`: always the same one.
+
+    It is `failed` where the chain is being deleted. What fails half way can be done again.
+    """
+    return _start(engine, chain, _execution_name(chain, None, begun_by, at), None, now)
 
 
 def list_executions(engine: Engine, chain_id: str, limit: int) -> list[PipelineRun]:
@@ -191,7 +205,8 @@ def on_end(engine: Engine, job: Job | None, run: Run, now: datetime) -> None:
     elif job and run.trigger is not Trigger.CHAIN and run.status in _STARTING and not run.dry_run:
         for chain in using(engine, job):
             if job.job_id in roots(chain.spec):
-                _start(engine, chain, run.run_id, run, now)
+                name = _execution_name(chain, job.job_id, run.run_id, run.scheduled_for)
+                _start(engine, chain, name, run, now)
 
 
 def _report(engine: Engine, run: Run, chain_id: str, execution: str, token: str, now: datetime) -> None:
@@ -211,9 +226,8 @@ def _end(engine: Engine, pipeline: PipelineRun, spec: ChainSpec, now: datetime) 
         log.info("chain %s: execution %s is %s", pipeline.chain_id, pipeline.execution, outcome)
 
 
-def _start(engine: Engine, chain: Chain, begun_by: str, root: Run | None, now: datetime) -> PipelineRun:
-    """Starts the execution that `begun_by` names: a root's run begins one only."""
-    name = _execution_name(chain, begun_by, root, now)
+def _start(engine: Engine, chain: Chain, name: str, root: Run | None, now: datetime) -> PipelineRun:
+    """Starts the execution of that name, if it has not been started."""
     run = PipelineRun(
         chain_id=chain.chain_id,
         execution=name,
@@ -228,25 +242,20 @@ def _start(engine: Engine, chain: Chain, begun_by: str, root: Run | None, now: d
         node = NodeRun(status=root.status, run_id=root.run_id)
         resolved = {root.job_id: node.model_dump()}
         run = engine.pipelines.note(chain.chain_id, name, root.job_id, node) or run
-    try:
-        there = engine.workflows.start(chain.machine_arn, name, start_input(chain.spec, resolved))
-    except Exception:
-        if root is None:  # nobody comes again for it; whoever asked is told
-            engine.pipelines.end(run, "failed", now)
-        raise
-    if there:
+    if engine.workflows.start(chain.machine_arn, name, start_input(chain.spec, resolved)):
         _end(engine, run, chain.spec, now)  # a root whose end leads nowhere is all there is
-    else:
-        engine.pipelines.end(run, "failed", now)  # the chain is being deleted
-    return run
+        return run
+    engine.pipelines.end(run, "failed", now)  # the chain is being deleted
+    return run.model_copy(update={"status": "failed"})
 
 
-def _execution_name(chain: Chain, begun_by: str, root: Run | None, now: datetime) -> str:
-    """Begins with a time, so that executions sort by it; 80 characters at most."""
-    names = [chain.chain_id, root.job_id if root else "", begun_by]
-    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    begun = root.scheduled_for if root else now
-    return f"{slot_id(begun.replace(microsecond=0))}-{digest[:16]}"
+def _execution_name(chain: Chain, root: str | None, begun_by: str, at: datetime) -> str:
+    """Of the one execution that `begun_by` begins. It begins with a time, so that executions sort by it.
+
+    80 characters at most.
+    """
+    digest = hashlib.sha256("\n".join([chain.chain_id, root or "", begun_by]).encode()).hexdigest()
+    return f"{slot_id(at.replace(microsecond=0))}-{digest[:16]}"
 
 
 def _note_on_job(engine: Engine, job_id: str, chain_id: str, *, used: bool) -> bool:

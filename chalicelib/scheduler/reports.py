@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from chalicelib.core.action import Json
+from chalicelib.core.action import Http, Json
 from chalicelib.core.errors import ActionError, Conflict, WrongToken
 from chalicelib.core.ids import token_digest
 from chalicelib.core.instants import iso
 from chalicelib.core.job import Job
+from chalicelib.core.redaction import Redaction
 from chalicelib.core.run import Message, Run, RunStatus
 from chalicelib.core.settings import Settings
 from chalicelib.scheduler.attempts import completed, failed, hold_lock
@@ -22,6 +23,8 @@ from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import log_runs
 from chalicelib.scheduler.jobs import get
 from chalicelib.scheduler.runs import conclude, get_run
+from chalicelib.scheduler.secrets import value_of
+from chalicelib.scheduler.targets import action_of
 
 _TRIES = 5  # of a write that others come in between of
 
@@ -43,6 +46,7 @@ def complete(
     """
     settings = engine.settings()
     job, _ = get(engine, job_id)
+    outcome = _without_secrets(engine, job, outcome)
     run = _changed(engine, job_id, run_id, token, lambda run: _ended(engine, job, run, settings, outcome))
     if run.is_finished:
         conclude(engine, job, run, now)
@@ -59,10 +63,28 @@ def progress(
     """
     job, _ = get(engine, job_id)
     until = now + job.completion_timeout
-    report = {"at": iso(now), **said}
+    hidden = _hiding(engine, job)
+    report = {"at": iso(now), **{name: hidden.value(value) for name, value in said.items()}}
     run = _changed(engine, job_id, run_id, token, lambda run: engine.runs.note_progress(run, report, until))
     hold_lock(engine, job, run, until, now)
     return run
+
+
+def _without_secrets(engine: Engine, job: Job, outcome: Json | Failure) -> Json | Failure:
+    hidden = _hiding(engine, job)
+    if isinstance(outcome, Failure):
+        return replace(outcome, message=hidden.text(outcome.message))
+    return hidden.value(outcome)
+
+
+def _hiding(engine: Engine, job: Job) -> Redaction:
+    """Hides the secrets that the target was sent, where it sends them back."""
+    try:
+        action = action_of(engine, job)
+    except ActionError:  # what it was is gone
+        return Redaction(())
+    named = action.secrets if isinstance(action, Http) else ()
+    return Redaction(value for name in named if (value := value_of(engine, name)))
 
 
 def _changed(

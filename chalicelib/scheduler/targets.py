@@ -11,11 +11,11 @@ from pydantic import TypeAdapter
 
 from chalicelib.core.action import Action, Callback, Handler, Json, NamedTarget
 from chalicelib.core.errors import ActionError, Conflict, NotFound
-from chalicelib.core.ids import is_id, random_id
+from chalicelib.core.ids import is_id
 from chalicelib.core.instants import iso
 from chalicelib.core.job import Job
 from chalicelib.core.run import Run, RunStatus
-from chalicelib.scheduler import chains, events
+from chalicelib.scheduler import chains, events, usage
 from chalicelib.scheduler.engine import Engine
 
 ONLINE, OFFLINE = "online", "offline"
@@ -70,15 +70,13 @@ def delete_agent(engine: Engine, agent_id: str) -> None:
 
 
 def heartbeat(
-    engine: Engine, agent_id: str, status: str | None, usage: Mapping[str, Any] | None, now: datetime
+    engine: Engine, agent_id: str, status: str | None, used: Mapping[str, Any] | None, now: datetime
 ) -> None:
     """Marks the agent seen, and records the tokens that it says it has used."""
     seen = {"status": status or ONLINE, "last_seen": iso(now)}
     _change_agent(engine, agent_id, lambda before: {**before, **seen}, now)
-    if usage:
-        at = iso(now)
-        entry = {"at": at, "agent_id": agent_id, **usage}
-        engine.records.put(f"token_usage#{at[:7]}", f"{at}#{random_id(6)}", entry)
+    if used:
+        usage.record(engine, {"agent_id": agent_id, **used}, now)
 
 
 def mark_silent_agents(engine: Engine, now: datetime, *, dry_run: bool = False) -> list[str]:
@@ -157,10 +155,10 @@ def _record(engine: Engine, kind: str, key: str) -> dict[str, Any]:
 # -- what a run is to do
 
 
-def action_of(engine: Engine, job: Job, run: Run, given: Json) -> Action:
-    """The job's action: its own, a named target's, a callback's, or its agent's, which is told the goal.
+def action_of(engine: Engine, job: Job) -> Action:
+    """The job's action: its own, a named target's, a callback's, or its agent's.
 
-    `given` is the attempt's input. Raises ActionError, permanent, with a sentence that says what to register.
+    Raises ActionError, permanent, with a sentence that says what to register.
     """
     action = job.spec.action
     if isinstance(action, NamedTarget):
@@ -177,10 +175,7 @@ def action_of(engine: Engine, job: Job, run: Run, given: Json) -> Action:
             f"agent {job.spec.agent_id} is not registered: "
             f"PUT /api/agents/{job.spec.agent_id} with a name and a target, or give the job an action"
         )
-    action = _target_action(engine, agent["target"])
-    if action.type == "http" and action.body is None:
-        return action.model_copy(update={"body": _assignment(engine, job, run, given)})
-    return action
+    return _target_action(engine, agent["target"])
 
 
 def _target_action(engine: Engine, target_id: str) -> Action:
@@ -202,8 +197,13 @@ def _callback_action(engine: Engine, callback: Callback) -> Action:
     raise _missing(f"{callback.callback_type} {name} is not registered")
 
 
-def _assignment(engine: Engine, job: Job, run: Run, given: Json) -> Json:
-    """What an agent is told: its goal, the input, and what came before."""
+def assignment_of(engine: Engine, job: Job, run: Run, action: Action, given: Json) -> Json:
+    """What an agent is told: its goal, the input, and what came before. None: the action says what to send.
+
+    It is data and no settings: placeholders in it are not filled. `given` is the attempt's input.
+    """
+    if job.spec.action is not None or action.type != "http" or action.body is not None:
+        return None
     return {
         "run_id": run.run_id,
         "job_id": job.job_id,

@@ -50,7 +50,14 @@ def attempt(
 
 
 def toolbox(client: Callable[[str], Any] = lambda name: None, allow: str = "", **tables: Any) -> Toolbox:
-    known: dict[str, Any] = {"handlers": {}, "tasks": {}} | tables
+    known: dict[str, Any] = {
+        "handlers": {},
+        "tasks": {},
+        "secret": lambda name: None,
+        "record_usage": lambda facts: None,
+        "start_chain": lambda chain, given: "an execution",
+        **tables,
+    }
     return Toolbox(client=client, networks=networks(allow), **known)
 
 

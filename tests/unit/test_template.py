@@ -94,7 +94,7 @@ def test_what_an_input_brings_is_never_filled_itself(text: str) -> None:
         ("{{input.text.x}}", "input.text is a single value"),
         ("{{input.items.1.x}}", "input.items.1 is null"),
         ("{{env.PATH}}", "{{env.PATH}} is unknown; a placeholder begins with job, run or input"),
-        ("{{secret:TOKEN}}", "{{secret:TOKEN}} is unknown"),
+        ("{{secret:TOKEN}}", "cannot have {{secret:TOKEN}}: only an http action's url, headers and body"),
         ("{{}}", "{{}} is unknown"),
         ("{{jobs.name}}", "{{jobs.name}} is unknown"),
         ("{{input.__class__}}", "{{input.__class__}} is missing"),
@@ -115,6 +115,29 @@ def test_unknown_roots_are_found_before_there_is_a_run() -> None:
     assert template.placeholders(value) == {"job.name", "env.HOME"}
     assert "{{env.HOME}}" in str(template.problem(value))
     assert template.problem("{{job.anything}} {{input.x}} {{run.y}}") is None
+
+
+def test_secrets_are_filled_where_they_are_handed_in_and_nowhere_else() -> None:
+    value: Json = {"a": ["{{secret:A.b-1}}", "x {{ secret:B }} {{job.name}}"], "{{secret:C}}": 1}
+    assert template.secrets(value) == {"A.b-1", "B"}
+    known = {"A.b-1": "{{job.name}}", "B": "{{secret:B}}"}
+    assert template.render(value, SCOPE, known.__getitem__) == {
+        "a": ["{{job.name}}", "x {{secret:B}} Daily digest"],
+        "{{secret:C}}": 1,
+    }
+    assert template.render_text("{{secret:B}}", SCOPE, str.lower, known.__getitem__) == "{{secret:b}}"
+    assert template.render("{{ secret:B }}", SCOPE, template.secret_placeholder) == "{{secret:B}}"
+
+
+def test_secrets_are_refused_before_there_is_a_run_but_where_they_may_be() -> None:
+    assert "cannot have {{secret:A}}: only an http action's" in str(template.problem(["{{ secret:A }}"]))
+    assert template.problem_beside_secrets("{{secret:A}} {{job.name}}") is None
+    assert "{{env.X}}" in str(template.problem_beside_secrets("{{secret:A}} {{env.X}}"))
+
+
+@pytest.mark.parametrize("name", ["", "a b", " a", "a:b", "a/b", "a" * 65, "ä"])
+def test_what_cannot_be_the_name_of_a_secret_is_refused(name: str) -> None:
+    assert "a secret's name has 1 to 64" in str(template.problem_beside_secrets("{{secret:" + name + "}}"))
 
 
 @pytest.mark.parametrize("levels", [template.MAX_DEPTH + 1, 100_000])

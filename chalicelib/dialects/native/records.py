@@ -1,4 +1,4 @@
-"""The routes of what all dialects share: targets, agents, keys, sessions. Errors are the native ones."""
+"""The routes of what all dialects share: targets, agents, secrets, keys, sessions. Errors are native ones."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ from chalicelib.dialects.native.schema import (
     NewKey,
     OpenSession,
     Page,
+    SecretBody,
+    SecretList,
+    SecretView,
     SessionView,
     TargetBody,
     TargetList,
     TargetView,
 )
-from chalicelib.scheduler import access, sessions, targets
+from chalicelib.scheduler import access, secrets, sessions, targets
 
 TARGET = "/api/targets/{id}"
 AGENT = "/api/agents/{id}"
+SECRET = "/api/secrets/{id}"  # noqa: S105 (a path)
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 API = Api("records", ("/api/",), render, NativeError)
@@ -87,6 +91,24 @@ def beat(call: Call, body: Heartbeat) -> Answer:
     usage = body.token_usage.model_dump() if body.token_usage else None
     targets.heartbeat(call.engine, call.path["id"], body.status, usage, call.now)
     return Answer({"status": "HEARTBEAT_OK", "agent": call.path["id"], "checked_at": short_iso(call.now)})
+
+
+@API.route("GET", "/api/secrets", gives=SecretList, role=Role.ADMIN)
+def list_secrets(call: Call) -> Answer:
+    """Which there are; their values cannot be read."""
+    found = secrets.list_secrets(call.engine)
+    return Answer({"secrets": found, "count": len(found)})
+
+
+@API.route("PUT", SECRET, gives=SecretView, role=Role.ADMIN, writes="secret.put")
+def put_secret(call: Call, body: SecretBody) -> Answer:
+    return Answer(secrets.put(call.engine, call.path["id"], body.value, call.who.id, call.now))
+
+
+@API.route("DELETE", SECRET, gives=None, status=204, role=Role.ADMIN, writes="secret.delete")
+def delete_secret(call: Call) -> Answer:
+    secrets.delete(call.engine, call.path["id"])
+    return Answer()
 
 
 @API.route("GET", "/api/sessions", gives=ClaudeSessionList)

@@ -563,6 +563,25 @@ class KeyList(Shown):
     count: int
 
 
+class SecretBody(Written):
+    """`value` is never shown again."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    value: Annotated[str, Field(json_schema_extra={"writeOnly": True, "format": "password"})]
+
+
+class SecretView(Shown):
+    id: str
+    updated_at: str
+    updated_by: str
+
+
+class SecretList(Shown):
+    secrets: list[SecretView]
+    count: int
+
+
 # -- chains
 
 CHAIN_EXAMPLE: dict[str, Any] = {

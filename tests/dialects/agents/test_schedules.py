@@ -11,7 +11,6 @@ import pytest
 import time_machine
 
 from chalicelib import composition
-from chalicelib.core.action import KINDS
 from tests.dialects.conftest import Client, Reply
 
 SCHEDULES = "/api/agents/agent_7/schedules"
@@ -593,7 +592,6 @@ def test_a_workflow_is_a_target_but_no_handler(api: Client) -> None:
     assert called(api, "workflow", "echo")["error"]["message"] == "workflow echo is not registered"
 
 
-@pytest.mark.skipif("chain" not in KINDS, reason="there is no action that starts a chain")
 def test_a_workflow_is_a_chain_before_it_is_a_target(api: Client) -> None:
     never = {"type": "cron", "expression": "0 0 1 1 *"}
     node = api("POST", JOBS, {"name": "n", "schedule": never, "action": {"type": "handler", "name": "echo"}})

@@ -104,6 +104,23 @@ def test_a_report_that_cannot_be_read_changes_nothing(
     assert api("GET", run).body["status"] == "running"
 
 
+def test_a_secret_that_comes_back_in_a_report_is_hidden(api: Client, target: tuple[str, list[str]]) -> None:
+    url, tokens = target
+    api("PUT", "/api/secrets/KEY", {"value": "s3cr3t-value"})
+    action = {"type": "http", "url": url, "headers": {"X-Key": "{{secret:KEY}}"}}
+    run = begun(api, url, action=action, retry={"max_attempts": 2})
+    said = {"message": "with s3cr3t-value"}
+    reply = api("POST", f"{run}/progress", said, {HEADER: tokens[0]})
+    assert reply.body["progress"]["message"] == "with ***"
+    reply = api(
+        "POST", f"{run}/complete", {"output": {"s3cr3t-value": ["s3cr3t-value"]}}, {HEADER: tokens[0]}
+    )
+    assert reply.body["output"] == {"***": ["***"]}
+    run = begun(api, url, action=action)
+    failed = {"status": "failed", "error": "no s3cr3t-value"}
+    assert api("POST", f"{run}/complete", failed, {HEADER: tokens[1]}).body["error"]["message"] == "no ***"
+
+
 def test_it_reports_a_failure(api: Client, target: tuple[str, list[str]]) -> None:
     url, tokens = target
     run = begun(api, url)
