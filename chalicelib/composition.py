@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from chalicelib.actions import Toolbox, networks, perform
+from chalicelib.actions import Toolbox, perform
 from chalicelib.aws import model
 from chalicelib.aws.agenda import Agenda
 from chalicelib.aws.counters import Counters
@@ -28,6 +28,7 @@ from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
+from chalicelib.net.addresses import networks
 from chalicelib.scheduler import access, builtins
 from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import JOBS as TASK_JOBS

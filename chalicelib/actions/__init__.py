@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from chalicelib.actions import eventbridge, handler, http, lambda_, sns, sqs, step_functions, task
-from chalicelib.actions.toolbox import Toolbox, networks
+from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core.action import Action, Attempt, Json
 
-__all__ = ["ACTIONS", "Toolbox", "networks", "perform"]
+__all__ = ["ACTIONS", "Toolbox", "perform"]
 
 ACTIONS: dict[str, Callable[[Any, Attempt, Toolbox], Json]] = {
     "http": http.perform,

@@ -11,16 +11,15 @@ import re
 from contextlib import suppress
 from urllib.parse import SplitResult, quote, urlsplit
 
-from chalicelib.actions import material, wire
+from chalicelib.actions import material
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core import template
 from chalicelib.core.action import Attempt, Http, Json, header_problem, plain
 from chalicelib.core.errors import ActionError
+from chalicelib.net import wire
 
-USER_AGENT = "belfry/0.1.0"
 MAX_FILLED_URL = 8192
 SHOWN_BODY = 200
-RETRIED_4XX = frozenset({408, 425, 429})
 
 _CHARSET = re.compile(
     r"(utf|iso|windows|us-ascii|latin|shift_jis|euc|gb|big5|koi8)[a-z0-9_-]*", re.IGNORECASE
@@ -70,7 +69,7 @@ def _headers(settings: Http, body: Json, attempt: Attempt) -> dict[str, str]:
 
 
 def _own_headers(settings: Http, body: Json) -> dict[str, str]:
-    headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+    headers = {"User-Agent": wire.USER_AGENT, "Accept": "*/*"}
     if settings.body is not None:
         kind = "text/plain; charset=utf-8" if isinstance(body, str) else "application/json"
         headers["Content-Type"] = kind
@@ -110,8 +109,7 @@ def _failed(request: wire.Request, answer: wire.Answer) -> ActionError:
         said = f"answered {status} and points to {_pointed(answer)}; redirects are not followed"
     else:
         said = f"answered {status}: {' '.join(_text(answer).split())[:SHOWN_BODY]}"
-    permanent = 300 <= status < 500 and status not in RETRIED_4XX
-    return ActionError("http_status", f"{request.label} {said}", permanent=permanent)
+    return ActionError("http_status", f"{request.label} {said}", permanent=wire.is_permanent(status))
 
 
 def _pointed(answer: wire.Answer) -> str:
