@@ -26,6 +26,7 @@ from chalicelib.aws.ticks import Ticks
 from chalicelib.aws.workflows import Workflows
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json
+from chalicelib.delivery import Tools, check, deliver
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
 from chalicelib.net.addresses import networks
@@ -74,16 +75,23 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         "tick_interval": timedelta(seconds=float(environment.get("BELFRY_TICK_SECONDS", "60"))),
     }
     made: Engine
+    reachable = networks(environment.get("BELFRY_ALLOW_NETWORKS", ""))
     tools = Toolbox(
         client=_action_client,
-        networks=networks(environment.get("BELFRY_ALLOW_NETWORKS", "")),
+        networks=reachable,
         handlers=ChainMap(
             HANDLERS,
             {name: partial(_with_engine, call, lambda: made) for name, call in ENGINE_HANDLERS.items()},
         ),
         tasks={name: partial(_with_engine, call, lambda: made) for name, call in TASKS.items()},
     )
-    made = Engine(**{**parts, "perform": partial(_perform, tools), "ask_model": model.ask, **changes})
+    parts |= {
+        "perform": partial(_perform, tools),
+        "deliver": partial(deliver, Tools(client=_action_client, networks=reachable)),
+        "check_channel": check,
+        "ask_model": model.ask,
+    }
+    made = Engine(**{**parts, **changes})
     return made
 
 

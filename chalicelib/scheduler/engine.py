@@ -11,6 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.action import Action, Attempt, Json
+from chalicelib.core.letter import Address, Letter
 from chalicelib.core.settings import Settings
 
 if TYPE_CHECKING:  # handed in; the use cases depend on the core only
@@ -43,6 +44,8 @@ class Engine:
     workflows: Workflows
     secrets: Secrets
     perform: Callable[[Action, Attempt], Json]
+    deliver: Callable[[Address, Letter], None]
+    check_channel: Callable[[Address], None]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     lookahead: timedelta
     tick_interval: timedelta

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib.core.action import Json
+from chalicelib.core.delivery import planned
 from chalicelib.core.errand import Errand, is_errand
 from chalicelib.core.errors import Conflict, Invalid, NotFound, TooLarge
 from chalicelib.core.ids import is_id, manual_run_id
@@ -18,6 +19,7 @@ from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.scheduler import errands
 from chalicelib.scheduler.chains import message_of, on_end
+from chalicelib.scheduler.delivery import dispatch
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.jobs import IDEMPOTENCY_KEPT, STORED_LIMIT, get
@@ -211,6 +213,7 @@ def _fail(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_new: b
         "its message came back from the worker until the queue gave up",
         now,
         settings.run_expiry(now),
+        planned(job.spec.delivery, RunStatus.FAILED, dry_run=run.dry_run) if job else None,
     )
     if ended:
         _settle(engine, job, ended, now, is_news=True)
@@ -220,6 +223,7 @@ def _fail(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_new: b
 def _settle(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news: bool) -> None:
     if settle(engine, job, run, now, is_news=is_news):
         count_runs(engine, [run])
+    dispatch(engine, job, run, now)
     on_end(engine, job, run, now)
 
 
