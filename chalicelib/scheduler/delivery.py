@@ -77,6 +77,8 @@ def carry_out(engine: Engine, facts: Mapping[str, Json], now: datetime) -> timed
     after = _attempt(engine, run, str(facts["job_name"]), claimed)
     if not engine.records.replace(_kind(job_id), run_id, after, claimed):
         return _AGAIN
+    if run.delivery and after["status"] != DeliveryStatus.UNDELIVERED:
+        channels.note(engine, str(run.delivery["channel"]), after["error"], engine.now())
     return from_iso(after["next_attempt_at"]) - engine.now() if after["next_attempt_at"] else None
 
 
@@ -93,19 +95,15 @@ def _claim(engine: Engine, run: Run, record: Record, now: datetime) -> Record | 
 def _attempt(engine: Engine, run: Run, job_name: str, claimed: Record) -> Record:
     """Delivers; gives the record of how it went."""
     planned = run.delivery or {}
-    channel = str(planned["channel"])
     try:
         letter = of_run(run, job_name, Format(str(planned["format"])), engine.now())
-        engine.deliver(channels.find(engine, channel), letter)
+        engine.deliver(channels.find(engine, str(planned["channel"])), letter)
     except NoChannel as error:
         return _ended(claimed, DeliveryStatus.UNDELIVERED, reason=str(error))
     except ActionError as error:
         log.warning("run %s/%s is not delivered: %s", run.job_id, run.run_id, error)
-        channels.note(engine, channel, str(error), engine.now())
         return _failed(claimed, error, engine.now())
-    now = engine.now()
-    channels.note(engine, channel, None, now)
-    return _ended(claimed, DeliveryStatus.DELIVERED, error=None) | {"delivered_at": iso(now)}
+    return _ended(claimed, DeliveryStatus.DELIVERED, error=None, delivered_at=iso(engine.now()))
 
 
 def _failed(claimed: Record, error: ActionError, now: datetime) -> Record:
