@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from chalicelib.actions import Toolbox, networks, perform
+from chalicelib.actions import Toolbox, perform
 from chalicelib.aws import model
 from chalicelib.aws.agenda import Agenda
 from chalicelib.aws.backups import Backups
@@ -29,8 +29,10 @@ from chalicelib.aws.workflows import Workflows
 from chalicelib.core import backup
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json, Outcome
+from chalicelib.delivery import Tools, check, deliver
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
+from chalicelib.net.addresses import networks
 from chalicelib.scheduler import access, builtins, secrets, subchains, usage
 from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import JOBS as TASK_JOBS
@@ -83,9 +85,10 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         "builtins": (*TASK_JOBS, *HANDLER_JOBS),
     }
     made: Engine
+    reachable = networks(environment.get("BELFRY_ALLOW_NETWORKS", ""))
     tools = Toolbox(
         client=_action_client,
-        networks=networks(environment.get("BELFRY_ALLOW_NETWORKS", "")),
+        networks=reachable,
         handlers=ChainMap(
             HANDLERS,
             {name: partial(_with_engine, call, lambda: made) for name, call in ENGINE_HANDLERS.items()},
@@ -95,7 +98,13 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         record_usage=lambda facts: usage.record(made, facts, made.now()),
         start_chain=lambda chain_id, attempt: subchains.start(made, chain_id, attempt),
     )
-    parts |= {"perform": partial(_perform, tools), "ask_model": model.ask, "handlers": tools.handlers}
+    parts |= {
+        "perform": partial(_perform, tools),
+        "deliver": partial(deliver, Tools(client=_action_client, networks=reachable)),
+        "check_channel": check,
+        "ask_model": model.ask,
+        "handlers": tools.handlers,
+    }
     made = Engine(**{**parts, **changes})
     return made
 

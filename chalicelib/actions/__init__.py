@@ -18,10 +18,10 @@ from chalicelib.actions import (
     step_functions,
     task,
 )
-from chalicelib.actions.toolbox import Toolbox, networks
+from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core.action import Action, Attempt, Outcome
 
-__all__ = ["ACTIONS", "Toolbox", "networks", "perform"]
+__all__ = ["ACTIONS", "Toolbox", "perform"]
 
 ACTIONS: dict[str, Callable[[Any, Attempt, Toolbox], Outcome]] = {
     "http": http.perform,

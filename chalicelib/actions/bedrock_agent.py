@@ -11,10 +11,11 @@ from botocore.exceptions import EventStreamError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from chalicelib.actions import aws, material
+from chalicelib.actions import material
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core.action import Attempt, BedrockAgent, Json, session_problem
 from chalicelib.core.errors import ActionError
+from chalicelib.net import aws
 
 PERMANENT = frozenset({"accessDeniedException", "resourceNotFoundException", "validationException"})
 """Exceptions within the stream that would come again; all others may pass."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from chalicelib.actions import aws, material
+from chalicelib.actions import material
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core.action import Attempt, BedrockModel, Json
+from chalicelib.net import aws
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from chalicelib.actions import aws
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core.action import Attempt, Json, StartChain
+from chalicelib.net import aws
 
 
 def perform(settings: StartChain, attempt: Attempt, tools: Toolbox) -> Json:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib.actions import aws, material
+from chalicelib.actions import material
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core.action import Attempt, EventBridge, Json
 from chalicelib.core.errors import ActionError
+from chalicelib.net import aws
 
 
 def perform(settings: EventBridge, attempt: Attempt, tools: Toolbox) -> Json:

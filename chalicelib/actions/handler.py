@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from chalicelib.actions import material
 from chalicelib.actions.toolbox import Toolbox
-from chalicelib.actions.waiting import within
 from chalicelib.core.action import Attempt, Handler, Json, plain
 from chalicelib.core.errors import ActionError
+from chalicelib.net.waiting import within
 
 
 def perform(settings: Handler, attempt: Attempt, tools: Toolbox) -> Json:

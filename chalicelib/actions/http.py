@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from urllib.parse import SplitResult, quote, urlsplit
 
-from chalicelib.actions import aws, material, wire
+from chalicelib.actions import material
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core import template
 from chalicelib.core.action import (
@@ -29,12 +29,11 @@ from chalicelib.core.action import (
 )
 from chalicelib.core.errors import ActionError
 from chalicelib.core.redaction import Redaction
+from chalicelib.net import aws, wire
 
-USER_AGENT = "belfry/0.1.0"
 MAX_FILLED_URL = 8192
 SHOWN_BODY = 200
 ACCEPTED = 202
-RETRIED_4XX = frozenset({408, 425, 429})
 
 _CHARSET = re.compile(
     r"(utf|iso|windows|us-ascii|latin|shift_jis|euc|gb|big5|koi8)[a-z0-9_-]*", re.IGNORECASE
@@ -114,7 +113,7 @@ def _headers(
         if issue:
             raise _bad("headers", f"{name!r} {issue}")
     names = {name.lower() for name in given}
-    standard = {"User-Agent": USER_AGENT, "Accept": "*/*"} | ({"Content-Type": kind} if kind else {})
+    standard = {"User-Agent": wire.USER_AGENT, "Accept": "*/*"} | ({"Content-Type": kind} if kind else {})
     own = {name: value for name, value in standard.items() if name.lower() not in names}
     set_here = {
         "Idempotency-Key": attempt.idempotency_key,
@@ -158,8 +157,7 @@ def _failed(request: wire.Request, answer: wire.Answer, hidden: Redaction) -> Ac
         said = f"answered {status} and points to {_pointed(answer, hidden)}; redirects are not followed"
     else:
         said = f"answered {status}: {_shown(answer, hidden)}"
-    permanent = 300 <= status < 500 and status not in RETRIED_4XX
-    return ActionError("http_status", f"{request.label} {said}", permanent=permanent)
+    return ActionError("http_status", f"{request.label} {said}", permanent=wire.is_permanent(status))
 
 
 def _shown(answer: wire.Answer, hidden: Redaction) -> str:

@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.actions import aws, material
+from chalicelib.actions import material
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core.action import Attempt, Json, Lambda, plain
 from chalicelib.core.errors import ActionError
+from chalicelib.net import aws
 
 
 def perform(settings: Lambda, attempt: Attempt, tools: Toolbox) -> Json:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from chalicelib.actions import aws, material
+from chalicelib.actions import material
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core.action import Attempt, Json, Sqs
+from chalicelib.net import aws
 
 
 def perform(settings: Sqs, attempt: Attempt, tools: Toolbox) -> Json:
@@ -13,7 +14,7 @@ def perform(settings: Sqs, attempt: Attempt, tools: Toolbox) -> Json:
         tools.client("sqs").send_message,
         QueueUrl=settings.queue_url,
         MessageBody=material.as_text(material.payload(settings.message, attempt)),
-        MessageAttributes=aws.key_attribute(attempt),
+        MessageAttributes=aws.key_attribute(attempt.idempotency_key),
         **_ordering(settings, attempt),
     )
     return {"message_id": answer["MessageId"]}
@@ -21,5 +22,5 @@ def perform(settings: Sqs, attempt: Attempt, tools: Toolbox) -> Json:
 
 def _ordering(settings: Sqs, attempt: Attempt) -> dict[str, str]:
     if settings.queue_url.endswith(".fifo"):
-        return aws.fifo(attempt, settings.group_id)
+        return aws.fifo(attempt.idempotency_key, settings.group_id)
     return {"MessageGroupId": settings.group_id} if settings.group_id else {}

@@ -8,10 +8,11 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from chalicelib.actions import aws, material
+from chalicelib.actions import material
 from chalicelib.actions.toolbox import Toolbox
 from chalicelib.core.action import Attempt, Json, StepFunctions, plain
 from chalicelib.core.errors import ActionError
+from chalicelib.net import aws
 
 STOP_SECONDS = 5.0
 UNDER_WAY = ("RUNNING", "PENDING_REDRIVE")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from chalicelib.core.action import Attempt, Json
@@ -25,15 +25,3 @@ class Toolbox:
     """Keeps how many tokens a model has taken, and whose they were."""
     start_chain: Callable[[str, Attempt], str]
     """Starts an execution of a chain, the same for the same run; gives its id. Raises ActionError."""
-
-
-def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """`"127.0.0.0/8, ::1/128"` as networks. Raises ValueError that names the one it cannot read."""
-    return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _network(text: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a network; write it as 10.0.0.0/8 or ::1/128") from None

@@ -48,8 +48,12 @@ class Records:
 
     def get_many(self, kind: str, keys: Iterable[str]) -> dict[str, Record]:
         """Those of `keys` that are there."""
-        rows = self._table.get_batch([_key(kind, key) for key in dict.fromkeys(keys)], consistent=True)
-        return {row["record_key"]: _record(row) for row in rows}
+        return {key: record for (_, key), record in self.get_places((kind, key) for key in keys).items()}
+
+    def get_places(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Record]:
+        """Those of these kinds and keys that are there."""
+        rows = self._table.get_batch([_key(*place) for place in dict.fromkeys(places)], consistent=True)
+        return {(row["kind"], row["record_key"]): _record(row) for row in rows}
 
     def delete(self, kind: str, key: str) -> bool:
         return self._table.delete(_key(kind, key)) is not None

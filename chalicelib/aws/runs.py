@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -95,7 +95,7 @@ class Runs:
         truncated: bool = False,
         error: RunError | None = None,
         condition: Verdict | None = None,
-        delivery: dict[str, str] | None = None,
+        delivery: Mapping[str, Json] | None = None,
         expires_at: int | None = None,
     ) -> Run | None:
         """Ends a claimed run and its last attempt. None if it is no longer the claim's to end."""
@@ -201,13 +201,20 @@ class Runs:
             return None
         return _run(row)
 
-    def abandon(self, run: Run, now: datetime, expires_at: int | None) -> Run | None:
+    def abandon(
+        self,
+        run: Run,
+        now: datetime,
+        expires_at: int | None,
+        delivery: Mapping[str, Json] | None = None,
+    ) -> Run | None:
         """Ends a run whose worker was lost in its last attempt; the claim that found it makes no other."""
         sets, values = _attempt_ends(run, now, None)
         fields: Item = {
             "status": RunStatus.FAILED,
             "completed_at": iso(now),
             "error": _LOST.model_dump_json(),
+            "delivery": _text(delivery),
             "expires_at": expires_at,
         }
         last = len(run.attempts) - 1
@@ -215,10 +222,16 @@ class Runs:
         return self._leave_running(run, sets[:-1], values, fields, f"lease_until, attempts[{last}]")
 
     def end(
-        self, run: Run, status: RunStatus, reason: str, now: datetime, expires_at: int | None
+        self,
+        run: Run,
+        status: RunStatus,
+        reason: str,
+        now: datetime,
+        expires_at: int | None,
+        delivery: Mapping[str, Json] | None = None,
     ) -> Run | None:
         """Ends a run from outside (cancel, dead letters). None if it no longer stands as `run` says."""
-        values = {
+        values: Item = {
             ":status": status,
             ":reason": reason,
             ":now": iso(now),
@@ -226,11 +239,14 @@ class Runs:
             ":was": run.status,
             ":fence": run.fence,
         }
-        expiry = ", expires_at = :expires" if expires_at else ""
+        also = ", expires_at = :expires" if expires_at else ""
+        if delivery:
+            also += ", delivery = :delivery"
+            values[":delivery"] = _text(delivery)
         try:
             row = self._table.update(
                 _key(run.job_id, run.run_id),
-                f"SET #status = :status, reason = :reason, completed_at = :now{expiry}"
+                f"SET #status = :status, reason = :reason, completed_at = :now{also}"
                 " REMOVE lease_until, not_before, is_awaited",
                 "#status = :was AND (fence = :fence OR attribute_not_exists(fence))",
                 values,

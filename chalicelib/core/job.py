@@ -23,6 +23,7 @@ from pydantic import (
 from chalicelib.core import schedule as schedules
 from chalicelib.core.action import Action
 from chalicelib.core.condition import check
+from chalicelib.core.delivery import Delivery
 from chalicelib.core.errors import Invalid
 from chalicelib.core.instants import exact_iso, from_millis, millis, parse_instant
 from chalicelib.core.run import Message
@@ -79,13 +80,6 @@ class Strategy(StrEnum):
 class RetryJitter(StrEnum):
     NONE = "none"
     FULL = "full"  # anywhere between 0 and the delay
-
-
-class Format(StrEnum):
-    MARKDOWN = "markdown"
-    TEXT = "text"
-    JSON = "json"
-    HTML = "html"
 
 
 class Written(BaseModel):
@@ -165,11 +159,6 @@ class Retry(Written):
         }[self.strategy]
         seconds = min(self.base_delay * factor, self.max_delay)
         return timedelta(seconds=seconds * (chance if self.jitter is RetryJitter.FULL else 1))
-
-
-class Delivery(Written):
-    channel: Annotated[str, StringConstraints(min_length=1, max_length=500)]
-    format: Format = Format.MARKDOWN
 
 
 class Gate(StrEnum):

@@ -100,7 +100,7 @@ class Run(BaseModel):
     truncated: bool = False
     error: RunError | None = None
     condition: dict[str, str | bool] | None = None  # the verdict, and its reason
-    delivery: dict[str, str] | None = None
+    delivery: dict[str, Json] | None = None
     chain_id: str | None = None
     execution: str | None = None  # of the chain
     after: dict[str, str] = {}  # in a chain: the nodes before it and their runs

@@ -11,7 +11,8 @@ from threading import Thread
 
 from chalicelib.core.action import Accepted, Attempt, Json, Outcome
 from chalicelib.core.agenda import Retry
-from chalicelib.core.condition import Verdict, judge
+from chalicelib.core.condition import judge
+from chalicelib.core.delivery import planned
 from chalicelib.core.errors import ActionError
 from chalicelib.core.instants import floor_minute, iso
 from chalicelib.core.job import Gate, Job, Overlap
@@ -72,7 +73,7 @@ def completed(engine: Engine, job: Job, run: Run, settings: Settings, output: Js
         output=kept,
         truncated=truncated,
         condition=verdict,
-        delivery=_delivery(job, verdict),
+        delivery=planned(job.spec.delivery, RunStatus.COMPLETED, verdict=verdict, dry_run=run.dry_run),
         expires_at=settings.run_expiry(now),
     )
 
@@ -98,7 +99,7 @@ def failed(
         RunStatus.FAILED,
         now,
         error=why,
-        delivery=_delivery(job, None),
+        delivery=planned(job.spec.delivery, RunStatus.FAILED, dry_run=run.dry_run),
         expires_at=settings.run_expiry(now),
     )
 
@@ -197,13 +198,3 @@ def _given(engine: Engine, job: Job, run: Run, left: Callable[[], float], token:
 def _is_ended(engine: Engine, run: Run) -> bool:
     now = engine.runs.get(run.job_id, run.run_id)
     return now is None or now.is_finished
-
-
-def _delivery(job: Job, verdict: Verdict | None) -> dict[str, str] | None:
-    """Where the result was to go. No channel can be set up yet, and the run says so."""
-    if job.spec.delivery is None:
-        return None
-    channel = job.spec.delivery.channel
-    if verdict and not verdict.holds:
-        return {"channel": channel, "status": "suppressed", "reason": verdict.reason}
-    return {"channel": channel, "status": "undelivered", "reason": f"no channel {channel} is set up"}

@@ -11,6 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.action import Action, Attempt, Outcome
+from chalicelib.core.letter import Address, Letter
 from chalicelib.core.settings import Settings
 
 if TYPE_CHECKING:  # handed in; the use cases depend on the core only
@@ -48,6 +49,8 @@ class Engine:
     backups: Backups
     transcripts: Bucket | Directory | None
     perform: Callable[[Action, Attempt], Outcome]
+    deliver: Callable[[Address, Letter], None]
+    check_channel: Callable[[Address], None]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     handlers: Collection[str]  # names of the Python functions that an action may call
     lookahead: timedelta

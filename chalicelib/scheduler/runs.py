@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib.core.action import Json
+from chalicelib.core.delivery import planned
 from chalicelib.core.errand import Errand, is_errand
 from chalicelib.core.errors import Conflict, Invalid, NotFound, TooLarge
 from chalicelib.core.ids import is_id, manual_run_id
@@ -18,6 +19,7 @@ from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.scheduler import errands
 from chalicelib.scheduler.chains import message_of, on_end
+from chalicelib.scheduler.delivery import dispatch
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.jobs import IDEMPOTENCY_KEPT, STORED_LIMIT, get
@@ -221,6 +223,7 @@ def _fail(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_new: b
         "its message came back from the worker until the queue gave up",
         now,
         settings.run_expiry(now),
+        planned(job.spec.delivery, RunStatus.FAILED, dry_run=run.dry_run) if job else None,
     )
     if ended:
         conclude(engine, job, ended, now)
@@ -231,6 +234,7 @@ def conclude(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_new
     """All that follows from a run's end outside of a worker."""
     if settle(engine, job, run, now, is_news=is_news):
         count_runs(engine, [run])
+    dispatch(engine, job, run, now)
     on_end(engine, job, run, now)
 
 

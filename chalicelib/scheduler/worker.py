@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from threading import Thread
 
 from chalicelib.core.condition import judge
+from chalicelib.core.delivery import planned
 from chalicelib.core.errand import Errand, is_errand
 from chalicelib.core.errors import ActionError, Invalid
 from chalicelib.core.ids import new_token
@@ -24,6 +25,7 @@ from chalicelib.core.settings import Settings
 from chalicelib.scheduler import errands
 from chalicelib.scheduler.attempts import attempt, failed
 from chalicelib.scheduler.chains import message_of, on_end
+from chalicelib.scheduler.delivery import dispatch
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.missed import missed_run
@@ -221,7 +223,9 @@ def _claim(batch: Batch, job: Job, message: Message) -> Keep | Done:
     if not claim.won:
         return _lost(batch, job, message, claim.run)
     if len(claim.run.attempts) > job.spec.retry.max_attempts:
-        return _settled(batch, job, engine.runs.abandon(claim.run, now, batch.settings.run_expiry(now)))
+        delivery = planned(job.spec.delivery, RunStatus.FAILED, dry_run=claim.run.dry_run)
+        lost = engine.runs.abandon(claim.run, now, batch.settings.run_expiry(now), delivery)
+        return _settled(batch, job, lost)
     return (
         _yield_to_holder(batch, job, message, claim.run)
         or _unmet_condition(batch, job, claim.run)
@@ -330,10 +334,13 @@ def _settled(batch: Batch, job: Job | None, run: Run | None) -> Keep | Done:
 
 
 def _told(engine: Engine, job: Job | None, run: Run, counted: bool) -> Keep | Done:
-    """Tells the chains of a settled run; where that fails, its message comes again to do it."""
+    """Sends a settled run's result on its way and tells its chains; what fails is done when its message
+    comes again.
+    """
     try:
+        dispatch(engine, job, run, engine.now())
         on_end(engine, job, run, engine.now())
     except Exception:
-        log.exception("run %s/%s is settled, but its chains do not know of it yet", run.job_id, run.run_id)
+        log.exception("run %s/%s is settled, but not all know of it yet", run.job_id, run.run_id)
         return Keep(_TELL_AGAIN, run, counted)
     return Done(run, counted)

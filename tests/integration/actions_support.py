@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from chalicelib.actions import Toolbox, networks, perform
+from chalicelib.actions import Toolbox, perform
 from chalicelib.core.action import Action, Attempt, Json
 from chalicelib.core.errors import ActionError
+from chalicelib.net.addresses import networks
 
 ACTION: TypeAdapter[Action] = TypeAdapter(Action)
 JOB: dict[str, Json] = {"id": "job_abc", "name": "Daily digest", "goal": "Summarize"}

@@ -16,9 +16,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ParamValid
 from botocore.response import StreamingBody
 from moto import mock_aws
 
-from chalicelib.actions import Toolbox, aws, step_functions
+from chalicelib.actions import Toolbox, step_functions
 from chalicelib.core.action import Json
 from chalicelib.core.errors import ActionError
+from chalicelib.net import aws
 from tests.integration.actions_support import DEFAULT, KEY, act, attempt, failure, toolbox
 
 ROLE = "arn:aws:iam::123456789012:role/x"

@@ -11,9 +11,10 @@ from urllib.parse import quote
 import pytest
 from botocore.exceptions import ClientError
 
-from chalicelib.actions import Toolbox, wire
+from chalicelib.actions import Toolbox
 from chalicelib.core.action import Json
 from chalicelib.core.errors import ActionError
+from chalicelib.net import wire
 from tests.integration import actions_support as support
 from tests.integration.actions_support import attempt, toolbox
 from tests.integration.test_actions_http import Receiver, Server, free_port, replying, serving

@@ -574,18 +574,6 @@ def test_a_job_without_anything_to_do_fails_with_what_to_register(
     assert (run.error.type, run.error.message, run.error.permanent) == ("not_registered", message, True)
 
 
-def test_a_run_says_what_became_of_its_delivery(world: World) -> None:
-    job = world.job(FAR, delivery={"channel": "slack:#ops"})
-    world.trigger(job)
-    world.drain()
-    (run,) = world.runs(job)
-    assert run.delivery == {
-        "channel": "slack:#ops",
-        "status": "undelivered",
-        "reason": "no channel slack:#ops is set up",
-    }
-
-
 def test_pausing_stops_the_slots_and_resuming_begins_after_it(world: World) -> None:
     job = world.job()
     world.live(2)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from chalicelib.actions import ACTIONS, networks
+from chalicelib.actions import ACTIONS
 from chalicelib.core import action
 from chalicelib.core.action import Action
+from chalicelib.net.addresses import networks
 
 ACTION: TypeAdapter[Action] = TypeAdapter(Action)
 HTTP = {"type": "http", "url": "https://example.com/hook"}

@@ -13,8 +13,9 @@ LIBRARY = ROOT / "chalicelib"
 OWN_IMPORTS = {
     "core": {"core"},
     "aws": {"core", "aws"},
-    "actions": {"core", "actions"},
-    "delivery": {"core", "delivery"},
+    "net": {"core", "net"},
+    "actions": {"core", "net", "actions"},
+    "delivery": {"core", "net", "delivery"},
     "handlers": {"core", "scheduler", "handlers"},
     "scheduler": {"core", "scheduler"},
     "tasks": {"core", "scheduler", "tasks"},

@@ -12,6 +12,7 @@ from chalicelib.core.insight import Event, JobStatistics, Statistics
 from chalicelib.core.instants import exact_iso, iso, short_iso
 from chalicelib.core.job import Job, JobStatus, Spec, State
 from chalicelib.core.run import Run, RunError
+from chalicelib.dialects.native.schema import DeliveryView
 from chalicelib.scheduler.language import Understood, Validated
 from chalicelib.scheduler.status import EngineStatus
 
@@ -65,7 +66,7 @@ def run_view(run: Run) -> dict[str, Any]:
         "truncated": run.truncated,
         "error": _error(run.error),
         "condition": run.condition,
-        "delivery": run.delivery,
+        "delivery": _delivery(run.delivery),
         "chain_id": run.chain_id,
         "execution": run.execution,
         "awaited_until": _utc(run.lease_until) if run.is_awaited else None,
@@ -222,6 +223,11 @@ def _utc(instant: datetime | None) -> str | None:
 
 def _error(error: RunError | None) -> dict[str, Any] | None:
     return error.model_dump() if error else None
+
+
+def _delivery(known: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """As far as it is known: what the run's end decided, and what became of it since."""
+    return {name: known.get(name) for name in DeliveryView.model_fields} if known else None
 
 
 def _missed(run: Run) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The routes of what all dialects share: targets, agents, secrets, keys, sessions. Errors are native ones."""
+"""The routes of what all dialects share: targets, agents, channels, secrets, keys; with native errors."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ import re
 
 from chalicelib.core.access import Role
 from chalicelib.core.instants import short_iso
+from chalicelib.core.letter import Address
 from chalicelib.dialects.http import SESSION_COOKIE, Answer, Api, Call
 from chalicelib.dialects.native.errors import render
 from chalicelib.dialects.native.schema import (
     AgentBody,
     AgentList,
     AgentView,
+    ChannelBody,
+    ChannelList,
+    ChannelTest,
+    ChannelTested,
+    ChannelView,
     ClaudeSessionList,
     ClaudeSessionView,
     CreateKey,
     Heartbeat,
     HeartbeatView,
     KeyList,
+    NamedChannel,
     NativeError,
     NewKey,
     OpenSession,
@@ -30,10 +37,11 @@ from chalicelib.dialects.native.schema import (
     TargetList,
     TargetView,
 )
-from chalicelib.scheduler import access, secrets, sessions, targets
+from chalicelib.scheduler import access, channels, secrets, sessions, targets
 
 TARGET = "/api/targets/{id}"
 AGENT = "/api/agents/{id}"
+CHANNELS = "/api/channels"
 SECRET = "/api/secrets/{id}"  # noqa: S105 (a path)
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
@@ -91,6 +99,31 @@ def beat(call: Call, body: Heartbeat) -> Answer:
     usage = body.token_usage.model_dump() if body.token_usage else None
     targets.heartbeat(call.engine, call.path["id"], body.status, usage, call.now)
     return Answer({"status": "HEARTBEAT_OK", "agent": call.path["id"], "checked_at": short_iso(call.now)})
+
+
+@API.route("GET", CHANNELS, gives=ChannelList, role=Role.ADMIN)
+def list_channels(call: Call) -> Answer:
+    found = channels.list_all(call.engine)
+    return Answer({"channels": found, "count": len(found)})
+
+
+@API.route("POST", CHANNELS, gives=ChannelView, role=Role.ADMIN, writes="channel.put")
+def put_channel(call: Call, body: ChannelBody) -> Answer:
+    """Its name is in the body, as names hold `#`, `@` and `/`."""
+    address = Address(body.name, body.url, body.secret)
+    return Answer(channels.put(call.engine, address, call.who.id, call.now), target=body.name)
+
+
+@API.route("DELETE", CHANNELS, gives=None, status=204, role=Role.ADMIN, writes="channel.delete")
+def delete_channel(call: Call, body: NamedChannel) -> Answer:
+    channels.delete(call.engine, body.name)
+    return Answer(target=body.name)
+
+
+@API.route("POST", f"{CHANNELS}/test", gives=ChannelTested, role=Role.ADMIN)
+def try_channel(call: Call, body: ChannelTest) -> Answer:
+    """Sends a message, and says how it went."""
+    return Answer(channels.test(call.engine, body.name, body.text, call.now))
 
 
 @API.route("GET", "/api/secrets", gives=SecretList, role=Role.ADMIN)

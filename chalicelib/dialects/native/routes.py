@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Any
 
 from chalicelib.core.access import Role
 from chalicelib.core.action import COMPLETION_TOKEN
@@ -71,7 +72,7 @@ from chalicelib.dialects.native.schema import (
     ValidationView,
     ZoneQuery,
 )
-from chalicelib.scheduler import chains, history, insight, jobs, language, reports, runs
+from chalicelib.scheduler import chains, delivery, history, insight, jobs, language, reports, runs
 from chalicelib.scheduler.status import engine_status
 
 JOBS = "/api/scheduler/jobs"
@@ -149,12 +150,13 @@ def trigger_job(call: Call, body: TriggerJob) -> Answer:
 @API.route("GET", RUNS, gives=RunList)
 def list_runs(call: Call, query: RunsQuery) -> Answer:
     page = runs.list_runs(call.engine, call.path["id"], query.status, query.limit, query.offset)
-    return Answer({"runs": [run_view(run) for run in page], "count": len(page)})
+    return Answer({"runs": _runs(call, page), "count": len(page)})
 
 
 @API.route("GET", RUN, gives=RunView)
 def get_run(call: Call) -> Answer:
-    return Answer(run_view(runs.get_run(call.engine, call.path["id"], call.path["run_id"])))
+    [run] = _runs(call, [runs.get_run(call.engine, call.path["id"], call.path["run_id"])])
+    return Answer(run)
 
 
 @API.route("POST", f"{RUN}/cancel", gives=RunView, role=Role.OPERATOR, writes="run.cancel")
@@ -197,7 +199,7 @@ def recent_runs(call: Call, query: RecentRunsQuery) -> Answer:
         limit=query.limit,
         cursor=query.cursor,
     )
-    return Answer({"runs": [run_view(run) for run in page], "count": len(page), "next_cursor": cursor})
+    return Answer({"runs": _runs(call, page), "count": len(page), "next_cursor": cursor})
 
 
 @API.route("GET", "/api/scheduler/status", gives=StatusView)
@@ -334,6 +336,11 @@ def _execution(call: Call, execution: str) -> tuple[PipelineRun, ChainSpec]:
 
 def _shown(call: Call, job_id: str) -> dict[str, object]:
     return job_view(*jobs.get(call.engine, job_id), call.now)
+
+
+def _runs(call: Call, found: list[Run]) -> list[dict[str, Any]]:
+    """As they are shown, each with what became of its delivery."""
+    return [run_view(run) for run in delivery.with_outcomes(call.engine, found)]
 
 
 def _queued(run: Run) -> Answer:

@@ -21,6 +21,7 @@ from pydantic import (
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Json, plain
 from chalicelib.core.chain import ChainSpec
+from chalicelib.core.delivery import DeliveryStatus, Format
 from chalicelib.core.errors import Invalid
 from chalicelib.core.insight import midnight
 from chalicelib.core.instants import parse_instant
@@ -318,6 +319,19 @@ class ReportProgress(Written):
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
 
 
+class DeliveryView(Shown):
+    """Where the result went, or why not. `error` is the last attempt's."""
+
+    channel: str
+    format: Format
+    status: DeliveryStatus
+    reason: str | None
+    attempts: int | None
+    delivered_at: str | None
+    error: str | None
+    next_attempt_at: str | None
+
+
 class RunView(Shown):
     """A run. `reason` says why it is as it is, where that is not self-evident."""
 
@@ -337,7 +351,7 @@ class RunView(Shown):
     truncated: bool
     error: RunError | None
     condition: dict[str, str | bool] | None
-    delivery: dict[str, str] | None
+    delivery: DeliveryView | None
     chain_id: str | None
     execution: str | None
     awaited_until: str | None = Field(
@@ -755,3 +769,66 @@ class HeartbeatView(Shown):
     status: Literal["HEARTBEAT_OK"]
     agent: str
     checked_at: str
+
+
+# -- channels
+
+CHANNEL_EXAMPLE: dict[str, Any] = {
+    "name": "slack",
+    "url": "slack://xoxb-1234-1234-4ddbc191d40ee098cbaae6f3523ada2d/{target}",
+}
+
+
+def _channel_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}(:\S(.*\S)?)?", name, re.ASCII) or not name.isprintable():
+        raise ValueError("give a kind, or a kind and a name: slack, slack:#alerts, webhook:orders")
+    return name
+
+
+ChannelName = Annotated[str, StringConstraints(max_length=500), AfterValidator(_channel_name)]
+
+
+class ChannelBody(Written):
+    """`{target}` in the URL stands for what follows the kind in a channel's name.
+
+    `secret` is what a webhook is signed with. Neither is shown again.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [CHANNEL_EXAMPLE]})
+
+    name: ChannelName
+    url: Annotated[str, StringConstraints(min_length=1, max_length=3000)]
+    secret: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+
+
+class NamedChannel(Written):
+    name: ChannelName
+
+
+class ChannelTest(NamedChannel):
+    text: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
+
+
+class ChannelOutcome(Shown):
+    delivered: bool
+    error: str | None
+    at: str
+
+
+class ChannelView(Shown):
+    name: str
+    kind: str
+    updated_at: str
+    updated_by: str
+    last_outcome: ChannelOutcome | None
+
+
+class ChannelList(Shown):
+    channels: list[ChannelView]
+    count: int
+
+
+class ChannelTested(Shown):
+    name: str
+    delivered: bool
+    error: str | None

@@ -55,7 +55,7 @@ def test_the_documents_create_example_answers_with_the_job_itself(api: Client) -
     reply = api("POST", JOBS, PRICE_ALERT)
     assert reply.status == 201
     assert reply.body["schedule"] == PRICE_ALERT["schedule"]
-    assert reply.body["delivery"] == PRICE_ALERT["delivery"]
+    assert reply.body["delivery"] == PRICE_ALERT["delivery"] | {"on": "always", "quiet_hours": None}
     assert reply.body["condition"] == {**PRICE_ALERT["condition"], "gate": "delivery"}  # type: ignore[dict-item]
     assert {name: reply.body["retry"][name] for name in PRICE_ALERT["retry"]} == PRICE_ALERT["retry"]  # type: ignore[attr-defined]
     assert api("GET", f"{JOBS}/{reply.body['id']}").body == reply.body

@@ -19,11 +19,13 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from urllib.parse import SplitResult, quote
 
-from chalicelib.actions import addresses
-from chalicelib.actions.waiting import within
 from chalicelib.core.errors import ActionError
+from chalicelib.net import addresses
+from chalicelib.net.waiting import within
 
+USER_AGENT = "belfry/0.1.0"
 MAX_BODY = 1024 * 1024
+RETRIED_4XX = frozenset({408, 425, 429})
 PORTS = {"http": 80, "https": 443}
 REFUSED = (
     "its host is at a private, loopback or otherwise internal address; "
@@ -69,6 +71,11 @@ class Limits:
     networks: Iterable[IPv4Network | IPv6Network]
     """What may be reached although it is private."""
     seconds_left: Callable[[], float]
+
+
+def is_permanent(status: int) -> bool:
+    """Whether the same request would be answered so again."""
+    return 300 <= status < 500 and status not in RETRIED_4XX
 
 
 def send(request: Request, limits: Limits) -> Answer:

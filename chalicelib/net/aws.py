@@ -8,9 +8,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from chalicelib.actions.waiting import within
-from chalicelib.core.action import Attempt
 from chalicelib.core.errors import ActionError
+from chalicelib.net.waiting import within
 
 PASSING = frozenset(
     {
@@ -69,12 +68,11 @@ def client_error(error: ClientError) -> ActionError:
     return ActionError(code, str(error), permanent=permanent)
 
 
-def key_attribute(attempt: Attempt) -> dict[str, dict[str, str]]:
-    """The idempotency key as SQS and SNS carry it."""
-    return {"Idempotency-Key": {"DataType": "String", "StringValue": attempt.idempotency_key}}
+def key_attribute(key: str) -> dict[str, dict[str, str]]:
+    """An idempotency key, `<job_id>/<run_id>`, as SQS and SNS carry it."""
+    return {"Idempotency-Key": {"DataType": "String", "StringValue": key}}
 
 
-def fifo(attempt: Attempt, group: str | None = None) -> dict[str, str]:
+def fifo(key: str, group: str | None = None) -> dict[str, str]:
     """A FIFO message's group (the job, unless one is given) and the key that has a repeated one dropped."""
-    job_id = attempt.idempotency_key.partition("/")[0]
-    return {"MessageGroupId": group or job_id, "MessageDeduplicationId": attempt.idempotency_key}
+    return {"MessageGroupId": group or key.partition("/")[0], "MessageDeduplicationId": key}

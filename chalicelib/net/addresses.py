@@ -43,3 +43,15 @@ def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     special = address.is_multicast or address.is_reserved or address.is_unspecified
     return address.is_global and not special and not any(address in network for network in INTERNAL)
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """`"127.0.0.0/8, ::1/128"` as networks. Raises ValueError that names the one it cannot read."""
+    return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a network; write it as 10.0.0.0/8 or ::1/128") from None
