@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 
-from chalicelib.actions import Toolbox, networks, perform
+from chalicelib.actions import Toolbox, http, networks, perform, wire
 from chalicelib.aws import model
 from chalicelib.aws.agenda import Agenda
 from chalicelib.aws.counters import Counters
@@ -26,12 +28,16 @@ from chalicelib.aws.ticks import Ticks
 from chalicelib.aws.workflows import Workflows
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json
+from chalicelib.core.webhook import Letter, Posted
+from chalicelib.delivery import webhooks
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
 from chalicelib.scheduler import access, builtins
 from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import JOBS as TASK_JOBS
 from chalicelib.tasks import TASKS
+
+_LOOKUP_SECONDS = 3.0  # for a name in a request
 
 # Parameters are checked by the service anyway; leaving botocore's own check out halves a call's CPU time.
 _CONFIG = Config(
@@ -82,7 +88,13 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         ),
         tasks={name: partial(_with_engine, call, lambda: made) for name, call in TASKS.items()},
     )
-    made = Engine(**{**parts, "perform": partial(_perform, tools), "ask_model": model.ask, **changes})
+    doings: dict[str, Any] = {
+        "perform": partial(_perform, tools),
+        "ask_model": model.ask,
+        "post": partial(_post, tools),
+        "may_reach": partial(_may_reach, tools),
+    }
+    made = Engine(**{**parts, **doings, **changes})
     return made
 
 
@@ -117,6 +129,31 @@ def shutdown() -> None:
 
 def _perform(tools: Toolbox, action: Action, attempt: Attempt) -> Json:
     return perform(action, attempt, tools)
+
+
+def _post(tools: Toolbox, letter: Letter) -> Posted:
+    return webhooks.post(letter, partial(_exchange, tools))
+
+
+def _exchange(
+    tools: Toolbox, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+) -> tuple[int, bytes]:
+    """POSTs to whoever it is, as guardedly as an http action does."""
+    parts, end = urlsplit(url), time.monotonic() + seconds
+    request = wire.Request(
+        method="POST",
+        url=parts,
+        headers={**headers, "User-Agent": http.USER_AGENT, "Accept": "*/*", "Connection": "close"},
+        body=body,
+        label=f"POST {parts.scheme}://{parts.netloc}",
+    )
+    limits = wire.Limits(networks=tools.networks, seconds_left=lambda: end - time.monotonic())
+    answer = wire.send(request, limits)
+    return answer.status, answer.body
+
+
+def _may_reach(tools: Toolbox, url: str) -> bool:
+    return wire.may_reach(urlsplit(url), tools.networks, _LOOKUP_SECONDS)
 
 
 def _with_engine(call: Callable[..., Json], engine_of: Callable[[], Engine], *given: Any) -> Json:

@@ -28,6 +28,7 @@ from chalicelib.core.instants import exact_iso, from_millis, millis, parse_insta
 from chalicelib.core.run import Message
 from chalicelib.core.schedule import Dst, Fold, Gap, Schedule
 
+SYSTEM = "system"  # the owner of built-in jobs
 NO_RULE = Dst()  # the expression's own
 _EARLIER = 16  # revisions that a job remembers: more than are made while a message waits
 ATTEMPT_LIMIT = 840  # seconds: a Lambda lives for 15 minutes, and needs some to say how it went

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.core.errors import Conflict
-from chalicelib.core.job import JobStatus, Origin, Spec
+from chalicelib.core.job import SYSTEM, JobStatus, Origin, Spec
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.jobs import Creation, create
 
-OWNER = "system"
+OWNER = SYSTEM
 
 
 @dataclass(frozen=True)

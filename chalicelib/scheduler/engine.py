@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.action import Action, Attempt, Json
 from chalicelib.core.settings import Settings
+from chalicelib.core.webhook import Letter, Posted
 
 if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.agenda import Agenda
@@ -44,6 +45,8 @@ class Engine:
     secrets: Secrets
     perform: Callable[[Action, Attempt], Json]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
+    post: Callable[[Letter], Posted]
+    may_reach: Callable[[str], bool]
     lookahead: timedelta
     tick_interval: timedelta
     now: Callable[[], datetime] = _now

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from chalicelib.core.action import Json
 from chalicelib.core.errand import Errand, ErrandKind
+from chalicelib.scheduler import deliveries
 from chalicelib.scheduler.engine import Engine
 
 VISIBILITY = timedelta(seconds=120)  # of its message, while it is done: longer than any takes
@@ -22,7 +23,9 @@ class Way(NamedTuple):
     """Records that it is over without having been done, and why."""
 
 
-WAYS: dict[ErrandKind, Way] = {}
+WAYS: dict[ErrandKind, Way] = {
+    ErrandKind.WEBHOOK: Way(deliveries.run, deliveries.give_up),
+}
 
 
 def run(engine: Engine, errand: Errand, now: datetime) -> timedelta | None:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from chalicelib.core.action import Attempt, Json
 from chalicelib.scheduler.builtins import BuiltIn
 from chalicelib.scheduler.engine import Engine
-from chalicelib.tasks import agenda_sweep
+from chalicelib.tasks import agenda_sweep, webhook_retry
 
 TASKS: dict[str, Callable[[Engine, Attempt], Json]] = {
     "agenda-sweep": agenda_sweep.run,
+    "webhook_retry": webhook_retry.run,
 }
 
 JOBS: tuple[BuiltIn, ...] = (
