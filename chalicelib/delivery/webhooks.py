@@ -29,11 +29,17 @@ def _exchanged(letter: Letter, exchange: Exchange) -> tuple[int | None, str | No
     try:
         status, answer = exchange(letter.url, headers(letter, body), body, PATIENCE.total_seconds())
     except ActionError as error:
-        return None, str(error)[:500], None
+        return None, _why(error), None
     said = answer[:KEPT_RESPONSE].decode(errors="replace")
     if 300 <= status < 400:
         return status, f"answered {status}; redirects are not followed", said
     return status, None if 200 <= status < 300 else f"answered {status}", said
+
+
+def _why(error: ActionError) -> str:
+    if error.kind == "timeout":
+        return f"did not answer within {PATIENCE.total_seconds():g} s"
+    return str(error)[:500]
 
 
 def headers(letter: Letter, body: bytes) -> dict[str, str]:

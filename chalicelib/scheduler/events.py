@@ -31,7 +31,7 @@ def emit(
     try:
         _tell(engine, [_Happening(event, data, now, once or random_id(12))], now)
     except Exception:
-        log.exception("%s is not told of: %s", event, data)
+        log.exception("nobody is told of %s (%s)", event, data.get("job_id"))
 
 
 def notify(engine: Engine, title: str, message: str, now: datetime) -> None:
