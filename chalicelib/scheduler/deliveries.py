@@ -103,17 +103,22 @@ def _retried(engine: Engine, key: str) -> DeliveryStatus | None:
     due_at, _, name = key.partition("#")
     record = engine.records.get(kind_of(name), name)
     found = Delivery.model_validate(record) if record else None
-    if record is None or found is None or found.next_retry_at != due_at:
-        if found is None or not found.is_held(engine.now()):
-            engine.records.delete(RETRIES, key)  # of an attempt that was overtaken
-        return None
     now = engine.now()
+    if record is None or found is None or found.next_retry_at != due_at:
+        if _is_overtaken(found, from_iso(due_at), now):
+            engine.records.delete(RETRIES, key)
+        return None
     held = None if found.is_held(now) else _claim(engine, found, record, now)
     if held is None:
         return None
     after = _attempt(engine, held, now)
     engine.records.delete(RETRIES, key)
     return after.status
+
+
+def _is_overtaken(found: Delivery | None, due_at: datetime, now: datetime) -> bool:
+    """Whether nobody is about to write the delivery that a row of the index was filed for."""
+    return not found.is_held(now) if found else now - due_at > _LEASE
 
 
 # -- what people do

@@ -334,7 +334,27 @@ def test_without_time_the_task_begins_nothing(town: Town) -> None:
     assert len(town.pending_retries()) == 1
 
 
+def test_a_row_of_the_index_that_is_older_than_its_delivery_is_left_and_later_removed(town: Town) -> None:
+    now = town.world.clock.now()
+    webhooks.index_retry(town.world.engine, "wh_x-1-2", now, now)
+    town.retry()
+    assert len(town.pending_retries()) == 1  # its delivery may be about to be written
+    town.world.clock.advance(2 * MINUTE)
+    town.retry()
+    assert town.pending_retries() == []
+
+
 # -- what the queue does
+
+
+def test_an_event_travels_whatever_characters_it_has(town: Town) -> None:
+    name = "\uffff ü \U0001f514 \x01"
+    _, secret = town.hook()
+    happen(town, name=name)
+    assert town.world.sqs.sent[-1][0].isascii()  # SQS refuses some others
+    town.world.drain()
+    town.receiver.received[0].verify(secret)
+    assert town.receiver.received[0].json["data"] == {"job_name": name}
 
 
 def test_an_errand_that_sqs_refuses_waits_for_the_task(town: Town) -> None:
