@@ -334,7 +334,7 @@ def test_without_time_the_task_begins_nothing(town: Town) -> None:
     assert len(town.pending_retries()) == 1
 
 
-def test_a_row_of_the_index_that_is_older_than_its_delivery_is_left_and_later_removed(town: Town) -> None:
+def test_a_row_of_the_index_without_a_delivery_is_left_for_a_minute_and_then_removed(town: Town) -> None:
     now = town.world.clock.now()
     webhooks.index_retry(town.world.engine, "wh_x-1-2", now, now)
     town.retry()
