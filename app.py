@@ -12,7 +12,9 @@ from chalicelib import composition
 from chalicelib.dialects import docs, http
 from chalicelib.dialects.agents.routes import API as AGENTS
 from chalicelib.dialects.mission_control.cleanup import API as CLEANUP
+from chalicelib.dialects.mission_control.feed import API as FEED
 from chalicelib.dialects.mission_control.routes import API as MISSION_CONTROL
+from chalicelib.dialects.mission_control.webhooks import API as WEBHOOKS
 from chalicelib.dialects.native.records import API as RECORDS
 from chalicelib.dialects.native.routes import API as NATIVE
 from chalicelib.scheduler.runs import bury
@@ -23,7 +25,7 @@ app = Chalice(app_name="belfry")
 app.log.setLevel(logging.INFO)
 logging.getLogger("chalicelib").setLevel(logging.INFO)
 
-DIALECTS = [NATIVE, RECORDS, AGENTS, MISSION_CONTROL, CLEANUP]
+DIALECTS = [NATIVE, RECORDS, AGENTS, MISSION_CONTROL, CLEANUP, WEBHOOKS, FEED]
 APIS = [*DIALECTS, docs.api(DIALECTS)]
 http.mount(app, APIS, http.Host(composition.engine, composition.anonymous_role))
 

@@ -29,7 +29,7 @@ from chalicelib.aws.workflows import Workflows
 from chalicelib.core import backup
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json, Outcome
-from chalicelib.delivery import Tools, check, deliver
+from chalicelib.delivery import Tools, check, deliver, events
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
 from chalicelib.net.addresses import networks
@@ -102,6 +102,8 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         "perform": partial(_perform, tools),
         "deliver": partial(deliver, Tools(client=_action_client, networks=reachable)),
         "check_channel": check,
+        "post": partial(events.post, reachable),
+        "may_reach": partial(events.may_reach, reachable),
         "ask_model": model.ask,
         "handlers": tools.handlers,
     }

@@ -54,7 +54,8 @@ def deployed_environment(stack: str) -> dict[str, str]:
     pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
     wanted = template.load()
-    refs = template.defaults(wanted) | {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources}
+    physical = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources}
+    refs = template.defaults(wanted) | physical | {"AWS::StackName": stack}
     read = {name: value for name, value in template.environment(wanted).items() if "GetAtt" not in str(value)}
     return dict(template.resolve(read, refs, {}))
 

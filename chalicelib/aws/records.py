@@ -46,6 +46,10 @@ class Records:
             return False
         return True
 
+    def put_many(self, kind: str, records: Mapping[str, Mapping[str, Any]]) -> None:
+        """Those of `records` by key, each as `put` would."""
+        self._table.write_batch(_item(kind, key, record) for key, record in records.items())
+
     def get_many(self, kind: str, keys: Iterable[str]) -> dict[str, Record]:
         """Those of `keys` that are there."""
         return {key: record for (_, key), record in self.get_places((kind, key) for key in keys).items()}
@@ -59,13 +63,21 @@ class Records:
         return self._table.delete(_key(kind, key)) is not None
 
     def list(
-        self, kind: str, *, newest_first: bool = False, before: str | None = None
+        self,
+        kind: str,
+        *,
+        newest_first: bool = False,
+        before: str | None = None,
+        consistent: bool = True,
+        page: int | None = None,
     ) -> Iterator[tuple[str, Record]]:
-        """Keys and records of a kind by key, those before the key `before` only."""
+        """Keys and records of a kind by key, those before the key `before` only; read `page` at a time."""
         condition, values = "kind = :kind", {":kind": kind}
         if before:
             condition, values = f"{condition} AND record_key < :before", values | {":before": before}
-        rows = self._table.query(condition, values, ScanIndexForward=not newest_first, ConsistentRead=True)
+        options: dict[str, Any] = {"ScanIndexForward": not newest_first, "ConsistentRead": consistent}
+        options |= {"Limit": page} if page else {}
+        rows = self._table.query(condition, values, **options)
         return ((row["record_key"], _record(row)) for row in rows)
 
     def keys(self, kind: str, before: str) -> Iterator[Sequence[str]]:

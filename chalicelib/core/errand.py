@@ -29,7 +29,7 @@ class Errand:
 
     def encode(self) -> str:
         fields = {"errand": self.kind, "facts": dict(self.facts), "due": iso(self.due)}
-        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(fields, separators=(",", ":"))  # ASCII: SQS refuses some characters
 
     @classmethod
     def decode(cls, text: str) -> Self:

@@ -29,6 +29,7 @@ from chalicelib.core.instants import exact_iso, from_millis, millis, parse_insta
 from chalicelib.core.run import Message
 from chalicelib.core.schedule import Dst, Fold, Gap, Schedule
 
+SYSTEM = "system"  # the owner of built-in jobs
 NO_RULE = Dst()  # the expression's own
 _EARLIER = 16  # revisions that a job remembers: more than are made while a message waits
 COMPLETION_LIMIT = 604_800  # seconds: Step Functions waits no longer for a node

@@ -92,6 +92,18 @@ def send(request: Request, limits: Limits) -> Answer:
         raise ActionError("connection", f"{request.label}: {_reason(error)}") from error
 
 
+def may_reach(url: SplitResult, networks: Iterable[IPv4Network | IPv6Network], seconds: float) -> bool:
+    """Whether its host is at an address that may be reached, as far as can be said within that time.
+
+    It is asked where a URL is written, for the writer's sake: `send` trusts nobody's word.
+    """
+    try:
+        found = within(seconds, lambda: socket.getaddrinfo(_host(url), _port(url), type=socket.SOCK_STREAM))
+    except (OSError, ActionError):
+        return True
+    return any(addresses.allowed(str(entry[4][0]), networks) for entry in found)
+
+
 def _exchange(request: Request, limits: Limits, opened: list[socket.socket]) -> Answer:
     """`opened` gets a handle by which the one who waits can end it."""
     with ExitStack() as stack:

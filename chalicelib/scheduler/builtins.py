@@ -10,13 +10,13 @@ from typing import Any
 
 from chalicelib.core.errors import Conflict, NotFound
 from chalicelib.core.instants import EPOCH
-from chalicelib.core.job import Job, JobStatus, Origin, Spec, State, parsed
+from chalicelib.core.job import SYSTEM, Job, JobStatus, Origin, Spec, State, parsed
 from chalicelib.core.run import Run, RunStatus
 from chalicelib.scheduler import jobs, runs
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.settle import is_free
 
-OWNER = "system"
+OWNER = SYSTEM
 
 
 @dataclass(frozen=True)

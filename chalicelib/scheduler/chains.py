@@ -7,13 +7,15 @@ import logging
 from datetime import datetime, timedelta
 from itertools import islice
 
+from chalicelib.core.action import Json
 from chalicelib.core.asl import start_input
 from chalicelib.core.chain import Chain, ChainSpec, NodeRun, NodeTask, PipelineRun, roots
 from chalicelib.core.errors import Conflict, Detail, Invalid, NotFound
 from chalicelib.core.ids import is_id, manual_run_id, random_id, slot_id
-from chalicelib.core.instants import millis
+from chalicelib.core.instants import from_iso, iso, millis
 from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
+from chalicelib.scheduler import events
 from chalicelib.scheduler.engine import Engine
 
 _SETTLED = timedelta(minutes=1)  # by then an execution that was begun is known to Step Functions
@@ -135,7 +137,7 @@ def _reconciled(engine: Engine, run: PipelineRun, now: datetime) -> PipelineRun:
     if run.status != "running" or now - run.started_at < _SETTLED:
         return run
     status = engine.workflows.status(run.machine_arn, run.execution)
-    if status == "running" or not engine.pipelines.end(run, status, now):
+    if status == "running" or not _ended(engine, run, status, now):
         return run
     return run.model_copy(update={"status": status, "completed_at": now})
 
@@ -149,7 +151,7 @@ def cancel(engine: Engine, chain_id: str, execution: str, by: str, now: datetime
     if run.status not in ("running", "cancelled"):
         raise Conflict(f"execution {execution} is {run.status} and cannot be cancelled")
     engine.workflows.stop(run.machine_arn, execution, f"cancelled by {by}")
-    engine.pipelines.end(run, "cancelled", now)
+    _ended(engine, run, "cancelled", now)
     return get_execution(engine, chain_id, execution)[0]
 
 
@@ -222,8 +224,31 @@ def _report(engine: Engine, run: Run, chain_id: str, execution: str, token: str,
 
 def _end(engine: Engine, pipeline: PipelineRun, spec: ChainSpec, now: datetime) -> None:
     outcome = pipeline.outcome(spec)
-    if outcome and engine.pipelines.end(pipeline, outcome, now):
-        log.info("chain %s: execution %s is %s", pipeline.chain_id, pipeline.execution, outcome)
+    if outcome:
+        _ended(engine, pipeline, outcome, now)
+
+
+def _ended(engine: Engine, pipeline: PipelineRun, status: str, now: datetime) -> bool:
+    """Ends the execution if it goes on, and tells of its end, once however often that is found out."""
+    is_news = engine.pipelines.end(pipeline, status, now)
+    ended_at = now if is_news else pipeline.completed_at
+    if ended_at is None:
+        return False  # another ends it at this moment
+    status = status if is_news else pipeline.status
+    log.info("chain %s: execution %s is %s", pipeline.chain_id, pipeline.execution, status)
+    chain = _stored(engine, pipeline.chain_id)
+    data: dict[str, Json] = {
+        "chain_id": pipeline.chain_id,
+        "chain_name": chain.spec.name if chain else None,
+        "execution": pipeline.execution,
+        "status": status,
+        "root": pipeline.root,
+        "started_at": iso(pipeline.started_at),
+        "completed_at": iso(ended_at),
+    }
+    once = f"{pipeline.chain_id}/{pipeline.execution}"
+    events.emit(engine, "chain.completed", data, from_iso(iso(ended_at)), once)
+    return is_news
 
 
 def _start(engine: Engine, chain: Chain, name: str, root: Run | None, now: datetime) -> PipelineRun:
@@ -245,7 +270,7 @@ def _start(engine: Engine, chain: Chain, name: str, root: Run | None, now: datet
     if engine.workflows.start(chain.machine_arn, name, start_input(chain.spec, resolved)):
         _end(engine, run, chain.spec, now)  # a root whose end leads nowhere is all there is
         return run
-    engine.pipelines.end(run, "failed", now)  # the chain is being deleted
+    _ended(engine, run, "failed", now)  # the chain is being deleted
     return run.model_copy(update={"status": "failed"})
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.core.action import Action, Attempt, Outcome
 from chalicelib.core.letter import Address, Letter
 from chalicelib.core.settings import Settings
+from chalicelib.core.webhook import Notice, Posted
 
 if TYPE_CHECKING:  # handed in; the use cases depend on the core only
     from chalicelib.aws.agenda import Agenda
@@ -53,6 +54,8 @@ class Engine:
     check_channel: Callable[[Address], None]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     handlers: Collection[str]  # names of the Python functions that an action may call
+    post: Callable[[Notice], Posted]
+    may_reach: Callable[[str], bool]
     lookahead: timedelta
     tick_interval: timedelta
     builtins: tuple[BuiltIn, ...] = ()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from chalicelib.core.action import Json
 from chalicelib.core.errand import Errand, ErrandKind
-from chalicelib.scheduler import delivery
+from chalicelib.scheduler import deliveries, delivery
 from chalicelib.scheduler.engine import Engine
 
 VISIBILITY = timedelta(seconds=120)  # of its message, while it is done: longer than any takes
@@ -23,7 +23,10 @@ class Way(NamedTuple):
     """Records that it is over without having been done, and why."""
 
 
-WAYS: dict[ErrandKind, Way] = {ErrandKind.DELIVERY: Way(delivery.carry_out, delivery.give_up)}
+WAYS: dict[ErrandKind, Way] = {
+    ErrandKind.DELIVERY: Way(delivery.carry_out, delivery.give_up),
+    ErrandKind.WEBHOOK: Way(deliveries.run, deliveries.give_up),
+}
 
 
 def run(engine: Engine, errand: Errand, now: datetime) -> timedelta | None:

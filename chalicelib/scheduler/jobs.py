@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -16,6 +16,7 @@ from chalicelib.core.instants import floor_minute, millis
 from chalicelib.core.job import AtSpec, Job, JobStatus, Origin, Spec, State
 from chalicelib.scheduler.chains import using
 from chalicelib.scheduler.engine import Engine
+from chalicelib.scheduler.events import emit_of_job
 from chalicelib.scheduler.settle import forget
 from chalicelib.scheduler.tick import handle_at_once
 
@@ -59,6 +60,7 @@ def create(engine: Engine, spec: Spec, creation: Creation, now: datetime) -> Job
     _require_slot(job, now)
     if creation.request_key is None:
         _write(engine, job, None, now)
+        emit_of_job(engine, "job.created", job, now)
         return job
     return _create_once(engine, job, creation.owner, creation.request_key, now)
 
@@ -72,6 +74,7 @@ def _create_once(engine: Engine, job: Job, owner: str, request_key: str, now: da
         record = {"job_id": job.job_id, "asked": asked}
         try:
             _write(engine, job, None, now, engine.records.adding("idempotency", key, record, expires_at))
+            emit_of_job(engine, "job.created", job, now)
             return job
         except Conflict:  # the same request beside this one was first
             first = engine.records.get("idempotency", key)
@@ -147,6 +150,7 @@ def delete(engine: Engine, job_id: str) -> None:
         raise Conflict(f"job {job_id} is used by {named}; delete that first")
     engine.jobs.delete(job)
     forget(engine, job_id, engine.now())
+    emit_of_job(engine, "job.deleted", job, engine.now())
 
 
 def _change(
@@ -162,11 +166,24 @@ def _change(
             engine.jobs.forget_failures(job_id)
         try:
             _write(engine, after, job, now)
-            return get(engine, job_id)
         except Conflict:
             if not left:
                 raise
+            continue
+        for event in _events(job, after):
+            emit_of_job(engine, event, after, now)
+        return get(engine, job_id)
     raise AssertionError("unreachable")
+
+
+def _events(before: Job, after: Job) -> Iterator[str]:
+    """What a write has changed, in the words of EVENTS."""
+    if after.status is not before.status:
+        yield "job.resumed" if after.status is JobStatus.ACTIVE else "job.paused"
+    elif after.status_reason != before.status_reason:
+        yield "job.updated"
+    if after.spec != before.spec:
+        yield "job.updated"
 
 
 def _write(engine: Engine, job: Job, before: Job | None, now: datetime, *also: dict[str, object]) -> None:

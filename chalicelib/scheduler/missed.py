@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -11,9 +12,13 @@ from chalicelib.core.planning import MISSED_ROWS, MissedRange, Plan
 from chalicelib.core.run import Run, RunStatus, Trigger
 from chalicelib.core.settings import Settings
 from chalicelib.scheduler.engine import Engine
+from chalicelib.scheduler.events import tell_of_runs
 from chalicelib.scheduler.history import count_runs, log_runs
 
 _INSTANT = timedelta(microseconds=1)
+_Row = tuple[Run, bool]  # as it stands now, and whether it was written just now
+log = logging.getLogger(__name__)
+
 _REASONS = {
     Misfire.SKIP: "misfire policy skip",
     Misfire.FIRE_ONCE: "misfire policy fire_once runs only the newest late slot",
@@ -29,19 +34,29 @@ def record_missed(engine: Engine, job: Job, plan: Plan, now: datetime, settings:
     slot first decides whether it begins a row of many, and the other finds that out before it goes on.
     """
     older, newest = [*plan.missed[:-MISSED_ROWS]], plan.missed[-MISSED_ROWS:]
-    added: list[Run] = []
+    rows: list[_Row] = []
     if plan.missed_range:
         row = _range_row(job, plan.missed_range, now, settings)
         if engine.runs.add(row):
-            added.append(row)
+            rows.append((row, True))
         else:
             older += job.schedule.occurrences(plan.missed_range.first - _INSTANT, plan.missed_range.last)
-    added += _add_in_order(engine, [missed_run(job, slot, now, settings) for slot in sorted(older)])
-    added += _add_all(engine, [missed_run(job, slot, now, settings) for slot in newest])
+    rows += _add_in_order(engine, [missed_run(job, slot, now, settings) for slot in sorted(older)])
+    rows += _add_all(engine, [missed_run(job, slot, now, settings) for slot in newest])
+    added = [row for row, is_new in rows if is_new]
     if added:
         engine.jobs.count_missed(job.job_id, sum(row.missed_count or 1 for row in added))
         count_runs(engine, added)
         log_runs(engine, added, now, settings)
+    _tell(engine, job, [row for row, _ in rows if row.status is RunStatus.MISSED], now)
+
+
+def _tell(engine: Engine, job: Job, rows: list[Run], now: datetime) -> None:
+    """Also of rows that were there: the tick that wrote them may have died. No job waits for it."""
+    try:
+        tell_of_runs(engine, [(job, row) for row in rows], now)
+    except Exception:
+        log.exception("nobody is told of %d missed runs of job %s", len(rows), job.job_id)
 
 
 def missed_run(job: Job, slot: datetime, now: datetime, settings: Settings, reason: str | None = None) -> Run:
@@ -73,21 +88,23 @@ def _range_row(job: Job, many: MissedRange, now: datetime, settings: Settings) -
     )
 
 
-def _add_in_order(engine: Engine, rows: list[Run]) -> list[Run]:
-    """Those that were new, and are not within a row of many."""
-    added: list[Run] = []
+def _add_in_order(engine: Engine, rows: list[Run]) -> list[_Row]:
+    """Those that are not within a row of many."""
+    found: list[_Row] = []
     covered_until: datetime | None = None
     for row in rows:
         if covered_until and row.scheduled_for <= covered_until:
             continue
         if engine.runs.add(row):
-            added.append(row)
-        elif (there := engine.runs.get(row.job_id, row.run_id)) and there.missed_from:
-            covered_until = there.scheduled_for
-    return added
+            found.append((row, True))
+        elif there := engine.runs.get(row.job_id, row.run_id):
+            found.append((there, False))
+            covered_until = there.scheduled_for if there.missed_from else covered_until
+    return found
 
 
-def _add_all(engine: Engine, rows: list[Run]) -> list[Run]:
-    """Those that were new."""
+def _add_all(engine: Engine, rows: list[Run]) -> list[_Row]:
     with ThreadPoolExecutor(8) as pool:
-        return [row for row, is_new in zip(rows, pool.map(engine.runs.add, rows), strict=True) if is_new]
+        news = list(zip(rows, pool.map(engine.runs.add, rows), strict=True))
+    there = engine.runs.get_many((row.job_id, row.run_id) for row, is_new in news if not is_new)
+    return [one for one in news if one[1]] + [(row, False) for row in there.values()]

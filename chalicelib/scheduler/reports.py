@@ -18,6 +18,7 @@ from chalicelib.core.job import Job
 from chalicelib.core.redaction import Redaction
 from chalicelib.core.run import Message, Run, RunStatus
 from chalicelib.core.settings import Settings
+from chalicelib.scheduler import events
 from chalicelib.scheduler.attempts import completed, failed, hold_lock
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import log_runs
@@ -51,6 +52,7 @@ def complete(
     if run.is_finished:
         conclude(engine, job, run, now)
         log_runs(engine, [run], now, settings)
+        events.tell_of_runs(engine, [(job, run)], now)
     return run
 
 

@@ -17,7 +17,7 @@ from chalicelib.core.ids import is_id, manual_run_id
 from chalicelib.core.instants import from_iso, iso
 from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
-from chalicelib.scheduler import errands
+from chalicelib.scheduler import errands, events
 from chalicelib.scheduler.chains import message_of, on_end
 from chalicelib.scheduler.delivery import dispatch
 from chalicelib.scheduler.engine import Engine
@@ -155,7 +155,17 @@ def cancel(engine: Engine, job_id: str, run_id: str, by: str, now: datetime) -> 
         found = engine.jobs.get(job_id)
         conclude(engine, found[0] if found else None, ended, now)
     log_runs(engine, [ended], now, settings)
+    _tell(engine, ended, now)
     return ended, was_running
+
+
+def _tell(engine: Engine, run: Run, now: datetime) -> None:
+    """Where it fails, the run's message tells when it comes."""
+    try:
+        jobs = engine.jobs.definitions([run.job_id], consistent=False)
+        events.tell_of_runs(engine, [(jobs.get(run.job_id), run)], now)
+    except Exception:
+        log.exception("nobody is told yet that run %s/%s is cancelled", run.job_id, run.run_id)
 
 
 def rerun(engine: Engine, job_id: str, run_id: str, asked: Asked, now: datetime) -> Run:
@@ -204,6 +214,7 @@ def _give_up(engine: Engine, message: Message, now: datetime) -> bool:
         return True  # a later message has it
     if run is not None and run.is_finished:
         conclude(engine, job, run, now, is_news=False)
+        events.tell_of_runs(engine, [(job, run)], now)
         return True
     if run is not None and run.lease_until and run.lease_until > now:
         if engine.queue.send([message], now, at_least=run.lease_until - now):
@@ -228,6 +239,7 @@ def _fail(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_new: b
     if ended:
         conclude(engine, job, ended, now)
         log_runs(engine, [ended], now, settings)
+        events.tell_of_runs(engine, [(job, ended)], now)
 
 
 def conclude(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news: bool = True) -> None:

@@ -12,6 +12,7 @@ from chalicelib.core.errors import Conflict
 from chalicelib.core.job import AtSpec, Job, JobStatus, Overlap, State
 from chalicelib.core.run import Run, RunStatus, Trigger
 from chalicelib.scheduler.engine import Engine
+from chalicelib.scheduler.events import emit_of_job
 
 LEASE_MARGIN = timedelta(seconds=15)  # a lease outlives its attempt by this
 VISIBILITY_MARGIN = timedelta(seconds=60)  # a message's invisibility by this: timeout < lease < visibility
@@ -95,10 +96,18 @@ def change_status(
             **also,
         }
         try:
-            engine.jobs.replace(found.model_copy(update=change), found)
+            after = found.model_copy(update=change)
+            engine.jobs.replace(after, found)
         except Conflict:
             found = engine.jobs.definitions([job.job_id], consistent=True).get(job.job_id)
         else:
             log.warning("job %s is %s: %s", job.job_id, status, reason)
+            emit_of_job(engine, _event(after), after, now)
             return
     log.info("job %s was changed meanwhile and is left as it is", job.job_id)
+
+
+def _event(job: Job) -> str:
+    if job.status is JobStatus.COMPLETED:
+        return "job.completed"
+    return "job.failed" if isinstance(job.spec.schedule, AtSpec) else "job.auto_paused"

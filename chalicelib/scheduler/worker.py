@@ -22,7 +22,7 @@ from chalicelib.core.job import Gate, Job, Overlap, State
 from chalicelib.core.planning import refusal, waited_too_long
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.core.settings import Settings
-from chalicelib.scheduler import errands
+from chalicelib.scheduler import errands, events
 from chalicelib.scheduler.attempts import attempt, failed
 from chalicelib.scheduler.chains import message_of, on_end
 from chalicelib.scheduler.delivery import dispatch
@@ -90,7 +90,8 @@ def work(engine: Engine, received: Sequence[Received]) -> list[str]:
     engine.queue.hide(
         {item.receipt: math.ceil(time.total_seconds()) for item, time in visible.items() if time}
     )
-    verdicts = _in_threads(Batch(engine, jobs, settings), messages)
+    batch = Batch(engine, jobs, settings)
+    verdicts = _told_of(batch, _in_threads(batch, messages))
     count_runs(engine, [verdict.run for verdict in verdicts.values() if verdict.run and verdict.counted])
     ended = [verdict.run for verdict in verdicts.values() if verdict.run]
     if ended:
@@ -154,6 +155,22 @@ def _in_threads(batch: Batch, messages: Mapping[Received, Message | Errand]) -> 
     for thread in threads:
         thread.join()
     return verdicts
+
+
+def _told_of(batch: Batch, verdicts: Mapping[Received, Keep | Done]) -> dict[Received, Keep | Done]:
+    """Tells the world of the runs that ended. Where that fails, their messages come again to do it."""
+    ended = [
+        (batch.jobs.get(verdict.run.job_id), verdict.run) for verdict in verdicts.values() if verdict.run
+    ]
+    try:
+        events.tell_of_runs(batch.engine, ended, batch.engine.now())
+    except Exception:
+        log.exception("%d runs are settled, but nobody is told of them yet", len(ended))
+        return {
+            item: Keep(_TELL_AGAIN, verdict.run, verdict.counted) if verdict.run else verdict
+            for item, verdict in verdicts.items()
+        }
+    return dict(verdicts)
 
 
 def handle(batch: Batch, message: Message | Errand) -> Keep | Done:

@@ -9,7 +9,14 @@ from chalicelib.core.action import Attempt, Json
 from chalicelib.core.job import JobStatus, Origin
 from chalicelib.scheduler.builtins import BuiltIn
 from chalicelib.scheduler.engine import Engine
-from chalicelib.tasks import agenda_sweep, agent_heartbeat, auto_backup, auto_cleanup, claude_session_scan
+from chalicelib.tasks import (
+    agenda_sweep,
+    agent_heartbeat,
+    auto_backup,
+    auto_cleanup,
+    claude_session_scan,
+    webhook_retry,
+)
 
 TASKS: dict[str, Callable[[Engine, Attempt], Json]] = {
     "agenda-sweep": agenda_sweep.run,
@@ -17,6 +24,7 @@ TASKS: dict[str, Callable[[Engine, Attempt], Json]] = {
     "auto_backup": auto_backup.run,
     "auto_cleanup": auto_cleanup.run,
     "claude_session_scan": claude_session_scan.run,
+    "webhook_retry": webhook_retry.run,
 }
 
 
