@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from chalicelib import composition
-from chalicelib.scheduler.audit import digest
+from chalicelib.core.audit import digest
 from tests.dialects.conftest import Client
 
 JOBS = "/api/scheduler/jobs"
