@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from chalicelib.actions import Toolbox, networks, perform
+from chalicelib.actions import Toolbox, networks, perform, wire
 from chalicelib.aws import model
 from chalicelib.aws.agenda import Agenda
 from chalicelib.aws.counters import Counters
@@ -80,7 +82,12 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         ),
         tasks={name: partial(_with_engine, call, lambda: made) for name, call in TASKS.items()},
     )
-    made = Engine(**{**parts, "perform": partial(_perform, tools), "ask_model": model.ask, **changes})
+    parts |= {
+        "perform": partial(_perform, tools),
+        "fetch": partial(_fetch, tools.networks),
+        "ask_model": model.ask,
+    }
+    made = Engine(**{**parts, **changes})
     return made
 
 
@@ -115,6 +122,14 @@ def shutdown() -> None:
 
 def _perform(tools: Toolbox, action: Action, attempt: Attempt) -> Json:
     return perform(action, attempt, tools)
+
+
+def _fetch(
+    allowed: tuple[IPv4Network | IPv6Network, ...], url: str, headers: Mapping[str, str], seconds: float
+) -> tuple[int, bytes]:
+    end = time.monotonic() + seconds
+    limits = wire.Limits(networks=allowed, seconds_left=lambda: end - time.monotonic())
+    return wire.fetch(url, headers, limits)
 
 
 def _with_engine(call: Callable[..., Json], engine_of: Callable[[], Engine], *given: Any) -> Json:

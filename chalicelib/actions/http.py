@@ -17,7 +17,6 @@ from chalicelib.core import template
 from chalicelib.core.action import Attempt, Http, Json, header_problem, plain
 from chalicelib.core.errors import ActionError
 
-USER_AGENT = "belfry/0.1.0"
 MAX_FILLED_URL = 8192
 SHOWN_BODY = 200
 RETRIED_4XX = frozenset({408, 425, 429})
@@ -70,7 +69,7 @@ def _headers(settings: Http, body: Json, attempt: Attempt) -> dict[str, str]:
 
 
 def _own_headers(settings: Http, body: Json) -> dict[str, str]:
-    headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+    headers = {"User-Agent": wire.USER_AGENT, "Accept": "*/*"}
     if settings.body is not None:
         kind = "text/plain; charset=utf-8" if isinstance(body, str) else "application/json"
         headers["Content-Type"] = kind

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from email.message import Message
@@ -17,12 +17,13 @@ from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
-from urllib.parse import SplitResult, quote
+from urllib.parse import SplitResult, quote, urlsplit
 
 from chalicelib.actions import addresses
 from chalicelib.actions.waiting import within
 from chalicelib.core.errors import ActionError
 
+USER_AGENT = "belfry/0.1.0"
 MAX_BODY = 1024 * 1024
 PORTS = {"http": 80, "https": 443}
 REFUSED = (
@@ -83,6 +84,21 @@ def send(request: Request, limits: Limits) -> Answer:
         raise ActionError(error.kind, f"{request.label}: {error}", permanent=error.permanent) from error
     except (OSError, HTTPException) as error:
         raise ActionError("connection", f"{request.label}: {_reason(error)}") from error
+
+
+def fetch(url: str, headers: Mapping[str, str], limits: Limits) -> tuple[int, bytes]:
+    """Status and body of a GET. Raises ActionError as `send` does, and where the body is over MAX_BODY."""
+    request = Request(
+        method="GET",
+        url=urlsplit(url),
+        headers={"User-Agent": USER_AGENT, "Connection": "close", **headers},
+        body=None,
+        label=f"GET {url}",
+    )
+    answer = send(request, limits)
+    if answer.cut:
+        raise ActionError("too_large", f"{request.label}: it answered with over {MAX_BODY} bytes")
+    return answer.status, answer.body
 
 
 def _exchange(request: Request, limits: Limits, opened: list[socket.socket]) -> Answer:

@@ -150,7 +150,7 @@ def _read(key_: str, text: str, due: int) -> Entry:
     """The entry; raises BrokenLink where a byte of it is another than was written."""
     place = int(key_) if key_.isascii() and key_.isdigit() else due
     try:
-        entry = json.loads(text)
+        entry: Entry = json.loads(text)
         as_written = isinstance(entry, dict) and write(entry) == text
     except (ValueError, RecursionError):
         as_written = False

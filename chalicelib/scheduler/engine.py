@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -41,6 +41,8 @@ class Engine:
     pipelines: Pipelines
     workflows: Workflows
     perform: Callable[[Action, Attempt], Json]
+    fetch: Callable[[str, Mapping[str, str], float], tuple[int, bytes]]
+    """Status and body of a GET of a URL with headers, in as many seconds at most. Raises ActionError."""
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     lookahead: timedelta
     tick_interval: timedelta

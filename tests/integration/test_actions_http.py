@@ -125,13 +125,13 @@ def test_the_body_is_sent_as_json_with_the_key_of_the_run() -> None:
     assert json.loads(request.body) == {"goal": "Summarize", "x": 1, "all": {"x": 1}}
     assert request.headers["Idempotency-Key"] == KEY
     assert request.headers["Content-Type"] == "application/json"
-    assert request.headers["User-Agent"] == http.USER_AGENT
+    assert request.headers["User-Agent"] == wire.USER_AGENT
     assert request.headers["Host"] == f"127.0.0.1:{server.server_port}"
 
 
 def test_the_user_agent_is_of_this_version() -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    assert f"belfry/{project['version']}" == http.USER_AGENT
+    assert f"belfry/{project['version']}" == wire.USER_AGENT
 
 
 @pytest.mark.parametrize(
