@@ -10,6 +10,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import composition
 from chalicelib.dialects import docs, http
+from chalicelib.dialects.codespar.routes import API as CODESPAR
 from chalicelib.dialects.native.records import API as RECORDS
 from chalicelib.dialects.native.routes import API as NATIVE
 from chalicelib.scheduler.runs import bury
@@ -20,7 +21,7 @@ app = Chalice(app_name="belfry")
 app.log.setLevel(logging.INFO)
 logging.getLogger("chalicelib").setLevel(logging.INFO)
 
-DIALECTS = [NATIVE, RECORDS]
+DIALECTS = [NATIVE, RECORDS, CODESPAR]
 APIS = [*DIALECTS, docs.api(DIALECTS)]
 http.mount(app, APIS, http.Host(composition.engine, composition.anonymous_role))
 

@@ -2,7 +2,7 @@
 
 An entry is kept as JSON text under its number `seq`, with the hash of the entry before it and its own: the
 SHA-256 of its canonical JSON without that hash. Cleanup leaves one gap, between the first entry (the genesis)
-and the newest expired one (the boundary). A checkpoint says what stood there, and an entry of the chain itself
+and the newest expired one (the boundary). A checkpoint says what stood there, and an entry of the chain
 repeats it, so that neither can be changed alone.
 """
 
@@ -136,7 +136,7 @@ def follow(rows: Iterable[Row], gap: Checkpoint | None) -> Iterator[Entry]:
 
 
 def gap_after(boundary: Entry | None, gap: Checkpoint | None) -> Checkpoint | None:
-    """What cleanup is to leave: all from behind the genesis until before `boundary`, the newest expired entry.
+    """What cleanup is to leave: all between the genesis and `boundary`, the newest expired entry.
 
     `gap` is what it has left so far, which never shrinks.
     """

@@ -81,7 +81,7 @@ class Schedule(ABC):
 
     @property
     def period(self) -> timedelta | None:
-        """How far its slots lie apart, if that is always as far (a day, on the wall clock, counts as such)."""
+        """How far its slots lie apart, if always as far on the wall clock."""
         return None
 
     @abstractmethod

@@ -23,7 +23,7 @@ class Kind(StrEnum):
     TEXT = "text"  # any text
     URL = "url"  # http or https, without credentials, query or fragment
     REPOSITORIES = "repositories"  # owner/name, separated by commas
-    SECRET = "secret"  # a token; it is never shown
+    SECRET = "secret"  # noqa: S105  a token; it is never shown
 
 
 MASK = "********"

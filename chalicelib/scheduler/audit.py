@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from typing import Any
 
 from chalicelib.core.access import Principal, Role
 from chalicelib.core.audit import (
+    GENESIS,
     PRUNE,
     BrokenLink,
     Checkpoint,
@@ -97,15 +99,13 @@ def prune(engine: Engine, now: datetime, dry_run: bool = False) -> int:
 
 def _ends(engine: Engine, head: Head, gap: Checkpoint | None, cutoff: str) -> tuple[Entry, Entry | None]:
     """The first entry of all and the newest expired one, if all up to there are found sound."""
-    chain = follow(trail.rows(engine, head), gap)
-    genesis = last = next(chain, None)
+    entries = follow(trail.rows(engine, head), gap)
+    genesis = next(entries, None)
     if genesis is None:
-        raise BrokenLink(1, "is missing")
-    if genesis["at"] >= cutoff:
-        return genesis, None
-    for last in takewhile(lambda entry: entry["at"] < cutoff, chain):
-        pass
-    return genesis, last
+        raise BrokenLink(GENESIS, "is missing")
+    expired = takewhile(lambda entry: entry["at"] < cutoff, chain([genesis], entries))
+    newest = deque(expired, maxlen=1)
+    return genesis, newest[0] if newest else None
 
 
 def _note(engine: Engine, gap: Checkpoint, seen: str | None, genesis: Entry, now: datetime) -> bool:

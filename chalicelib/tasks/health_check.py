@@ -1,4 +1,4 @@
-"""health-check: looks at each component. What is degraded is logged as a warning, and listed in the result."""
+"""health-check: looks at each component; what is degraded is logged as a warning and listed."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from chalicelib.actions import addresses, http, wire
+from chalicelib.actions import addresses, wire
 from chalicelib.core.action import Json
 from chalicelib.core.errors import ActionError
 from tests.integration import actions_support as support
