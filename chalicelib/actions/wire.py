@@ -88,9 +88,14 @@ def send(request: Request, limits: Limits) -> Answer:
 
 def fetch(url: str, headers: Mapping[str, str], limits: Limits) -> tuple[int, bytes]:
     """Status and body of a GET. Raises ActionError as `send` does, and where the body is over MAX_BODY."""
+    try:
+        parts = urlsplit(url)
+        _port(parts)
+    except (ValueError, KeyError):
+        raise ActionError("url", f"{url} is no http or https URL", permanent=True) from None
     request = Request(
         method="GET",
-        url=urlsplit(url),
+        url=parts,
         headers={"User-Agent": USER_AGENT, "Connection": "close", **headers},
         body=None,
         label=f"GET {url}",

@@ -52,13 +52,17 @@ def _listed(text: str) -> tuple[str, ...]:
 _PART = r"(?!\.{1,2}(?![\w.-]))[\w.-]{1,100}"  # of a repository's name; . and .. are places in a path
 _REPOSITORY = rf"\s*{_PART}/{_PART}\s*"
 
+_LABEL = r"[\w-]{1,63}"  # of a host's name
+
 _PARSERS: dict[Kind, tuple[Callable[[str], Any], re.Pattern[str], str]] = {
     Kind.BOOLEAN: (lambda text: text == "true", re.compile("true|false"), "true or false"),
     Kind.NATURAL: (int, re.compile("[0-9]{1,9}", re.ASCII), "a whole number from 0 up"),
     Kind.TEXT: (str, re.compile(r".{0,2000}", re.DOTALL), "text of at most 2,000 characters"),
     Kind.URL: (
         lambda text: text.rstrip("/"),
-        re.compile(r"https?://[\w.:\[\]-]{1,255}(/[\w./~-]{0,500})?", re.ASCII),
+        re.compile(
+            rf"https?://({_LABEL}(\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(:\d{{1,5}})?(/[\w./~-]*)?", re.ASCII
+        ),
         "an http or https URL without credentials and query",
     ),
     Kind.REPOSITORIES: (
