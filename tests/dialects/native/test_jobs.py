@@ -244,5 +244,7 @@ def test_only_an_admin_may_schedule_a_built_in_task(api: Client) -> None:
 
 def test_the_built_in_jobs_are_listed_with_the_others(api: Client) -> None:
     api.tick()
-    (job,) = api("GET", f"{JOBS}?owner=system").body["jobs"]
-    assert (job["id"], job["name"], job["origin"]) == ("job_agenda-sweep", "agenda-sweep", "native")
+    listed = {job["id"]: job for job in api("GET", f"{JOBS}?owner=system").body["jobs"]}
+    sweep, health = listed["job_agenda-sweep"], listed["job_health-check"]
+    assert (sweep["name"], sweep["origin"]) == ("agenda-sweep", "native")
+    assert (health["name"], health["origin"]) == ("health-check", "codespar")
