@@ -11,6 +11,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 from chalicelib import composition
 from chalicelib.dialects import docs, http
 from chalicelib.dialects.agents.routes import API as AGENTS
+from chalicelib.dialects.codespar.routes import API as CODESPAR
 from chalicelib.dialects.mission_control.cleanup import API as CLEANUP
 from chalicelib.dialects.mission_control.feed import API as FEED
 from chalicelib.dialects.mission_control.routes import API as MISSION_CONTROL
@@ -25,7 +26,7 @@ app = Chalice(app_name="belfry")
 app.log.setLevel(logging.INFO)
 logging.getLogger("chalicelib").setLevel(logging.INFO)
 
-DIALECTS = [NATIVE, RECORDS, AGENTS, MISSION_CONTROL, CLEANUP, WEBHOOKS, FEED]
+DIALECTS = [NATIVE, RECORDS, AGENTS, MISSION_CONTROL, CLEANUP, WEBHOOKS, FEED, CODESPAR]
 APIS = [*DIALECTS, docs.api(DIALECTS)]
 http.mount(app, APIS, http.Host(composition.engine, composition.anonymous_role))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import boto3
@@ -32,6 +34,7 @@ from chalicelib.core.action import Action, Attempt, Json, Outcome
 from chalicelib.delivery import Tools, check, deliver, events
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
+from chalicelib.net import wire
 from chalicelib.net.addresses import networks
 from chalicelib.scheduler import access, builtins, secrets, subchains, usage
 from chalicelib.scheduler.engine import Engine
@@ -106,6 +109,7 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         "may_reach": partial(events.may_reach, reachable),
         "ask_model": model.ask,
         "handlers": tools.handlers,
+        "fetch": partial(_fetch, reachable),
     }
     made = Engine(**{**parts, **changes})
     return made
@@ -150,6 +154,14 @@ def shutdown() -> None:
 
 def _perform(tools: Toolbox, action: Action, attempt: Attempt) -> Outcome:
     return perform(action, attempt, tools)
+
+
+def _fetch(
+    allowed: tuple[IPv4Network | IPv6Network, ...], url: str, headers: Mapping[str, str], seconds: float
+) -> tuple[int, bytes]:
+    end = time.monotonic() + seconds
+    limits = wire.Limits(networks=allowed, seconds_left=lambda: end - time.monotonic())
+    return wire.fetch(url, headers, limits)
 
 
 def _with_engine(call: Callable[..., Json], engine_of: Callable[[], Engine], *given: Any) -> Json:

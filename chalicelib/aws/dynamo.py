@@ -140,6 +140,10 @@ class Table:
         """A put for `transact`."""
         return {"Put": {"TableName": self.name, "Item": pack(item)} | self.terms(condition, values)}
 
+    def delete_item(self, key: Item) -> Item:
+        """A delete for `transact`."""
+        return {"Delete": {"TableName": self.name, "Key": pack(key)}}
+
     @staticmethod
     def terms(condition: str | None, values: Item | None, change: str | None = None) -> Item:
         """The expression arguments of a call."""

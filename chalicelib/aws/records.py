@@ -72,13 +72,31 @@ class Records:
         page: int | None = None,
     ) -> Iterator[tuple[str, Record]]:
         """Keys and records of a kind by key, those before the key `before` only; read `page` at a time."""
+        found = self.texts(kind, newest_first=newest_first, before=before, consistent=consistent, page=page)
+        return ((key, json.loads(text)) for key, text in found)
+
+    def text(self, kind: str, key: str) -> str | None:
+        """A record as it is stored."""
+        item = self._table.get(_key(kind, key))
+        return item["document"] if item else None
+
+    def texts(
+        self,
+        kind: str,
+        *,
+        newest_first: bool = False,
+        before: str | None = None,
+        consistent: bool = True,
+        page: int | None = None,
+    ) -> Iterator[tuple[str, str]]:
+        """As `list`, but each record as it is stored."""
         condition, values = "kind = :kind", {":kind": kind}
         if before:
             condition, values = f"{condition} AND record_key < :before", values | {":before": before}
         options: dict[str, Any] = {"ScanIndexForward": not newest_first, "ConsistentRead": consistent}
         options |= {"Limit": page} if page else {}
         rows = self._table.query(condition, values, **options)
-        return ((row["record_key"], _record(row)) for row in rows)
+        return ((row["record_key"], row["document"]) for row in rows)
 
     def keys(self, kind: str, before: str) -> Iterator[Sequence[str]]:
         """The keys of a kind that come before the key `before`, page by page."""
@@ -96,8 +114,24 @@ class Records:
         """A put of a record that must not be there yet, for a transaction."""
         return self._table.put_item(_item(kind, key, record, expires_at), "attribute_not_exists(kind)")
 
-    def chain(self, kind: str, head: Record | None, key: str, entry: Record, next_head: Record) -> bool:
-        """Appends `entry` to a hash chain whose head is read as `head`; false if the head has moved on."""
+    def replacing(self, kind: str, key: str, record: Mapping[str, Any], seen: str | None) -> Item:
+        """A put in place of the record whose text was `seen`, for a transaction; None: there was none."""
+        item = _item(kind, key, record)
+        if seen is None:
+            return self._table.put_item(item, "attribute_not_exists(kind)")
+        return self._table.put_item(item, "#document = :seen", {":seen": seen})
+
+    def delete_together(self, places: Iterable[tuple[str, str]]) -> None:
+        """Deletes what is under these kinds and keys, at most a hundred: all of it or nothing."""
+        transact(self._client, [self._table.delete_item(_key(kind, key)) for kind, key in places])
+
+    def chain(
+        self, kind: str, head: Record | None, key: str, entry: Record, next_head: Record, *also: Item
+    ) -> bool:
+        """Appends `entry` to a hash chain whose head is read as `head`, together with the writes `also`.
+
+        False if the head has moved on, or a condition of `also` does not hold.
+        """
         values: Item = {":seq": head["seq"]} if head else {}
         condition = "seq = :seq" if head else "attribute_not_exists(kind)"
         head_item = _item(kind, "head", next_head) | {"seq": next_head["seq"]}
@@ -106,7 +140,10 @@ class Records:
                 self._client,
                 [
                     self._table.put_item(head_item, condition, values),
-                    self._table.put_item(_item(f"{kind}#{entry['at'][:7]}", key, entry)),
+                    self._table.put_item(
+                        _item(f"{kind}#{entry['at'][:7]}", key, entry), "attribute_not_exists(kind)"
+                    ),
+                    *also,
                 ],
             )
         except ConditionFailed:

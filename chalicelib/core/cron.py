@@ -13,7 +13,7 @@ from calendar import isleap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -84,6 +84,13 @@ class Pattern:
     hours: tuple[int, ...]  # likewise, up to 24
     days: tuple[tuple[int, ...], ...]  # [kind of year][month]: the matching days, day d as bit d
 
+    @property
+    def is_daily(self) -> bool:
+        """Whether it names one time of every day."""
+        minute, hour = self.minutes[0], self.hours[0]
+        is_one = self.minutes[minute + 1] == self.hours[hour + 1] == NONE
+        return is_one and self.days == _every_day()
+
     def after(self, wall: datetime) -> datetime | None:
         """The first match in a minute after that of `wall`, in the same tzinfo; None past the year 9999."""
         hour = wall.hour
@@ -129,6 +136,11 @@ def parse(expression: str, seed: str = "") -> Pattern:
         hours=_successors(hours, 24),
         days=table,
     )
+
+
+@cache
+def _every_day() -> tuple[tuple[int, ...], ...]:
+    return parse("* * * * *").days
 
 
 def _refused(why: str) -> Invalid:

@@ -79,6 +79,11 @@ class Schedule(ABC):
 
     zone: ZoneInfo
 
+    @property
+    def period(self) -> timedelta | None:
+        """How far its slots lie apart, if always as far on the wall clock."""
+        return None
+
     @abstractmethod
     def next(self, after: datetime) -> datetime | None:
         """The first slot strictly after `after`, else None."""
@@ -106,6 +111,10 @@ class Cron(Schedule):
     overlap: Fold
     start: datetime | None = None
     end: datetime | None = None
+
+    @property
+    def period(self) -> timedelta | None:
+        return timedelta(days=1) if self.pattern.is_daily else None
 
     def next(self, after: datetime) -> datetime | None:
         after = after.astimezone(UTC)
@@ -205,6 +214,10 @@ class Every(Schedule):
     first: datetime
     zone: ZoneInfo
     end: datetime | None = None
+
+    @property
+    def period(self) -> timedelta:
+        return self.interval
 
     def next(self, after: datetime) -> datetime | None:
         try:

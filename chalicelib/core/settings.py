@@ -21,7 +21,12 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"  # true or false
     NATURAL = "natural"  # a whole number from 0 up
     TEXT = "text"  # any text
-    SECRET = "secret"  # noqa: S105  text that is never shown again
+    URL = "url"  # http or https, without credentials, query or fragment
+    REPOSITORIES = "repositories"  # owner/name, separated by commas
+    SECRET = "secret"  # noqa: S105  a token; it is never shown
+
+
+MASK = "********"  # what is shown of a secret
 
 
 @dataclass(frozen=True)
@@ -31,18 +36,46 @@ class Setting:
     default: str
     description: str
 
+    def shown(self, value: str) -> str:
+        """The value as it may be shown."""
+        return MASK if value and self.kind is Kind.SECRET else value
+
     @property
     def category(self) -> str:
         return self.key.partition(".")[0]
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+_PART = r"(?!\.{1,2}(?![\w.-]))[\w.-]{1,100}"  # of a repository's name; . and .. are places in a path
+_REPOSITORY = rf"\s*{_PART}/{_PART}\s*"
+
+_LABEL = r"[\w-]{1,63}"  # of a host's name
+
 _PARSERS: dict[Kind, tuple[Callable[[str], Any], re.Pattern[str], str]] = {
     Kind.BOOLEAN: (lambda text: text == "true", re.compile("true|false"), "true or false"),
     Kind.NATURAL: (int, re.compile("[0-9]{1,9}", re.ASCII), "a whole number from 0 up"),
     Kind.TEXT: (str, re.compile(r".{0,2000}", re.DOTALL), "text of at most 2,000 characters"),
-    Kind.SECRET: (str, re.compile(r".{0,2000}", re.DOTALL), "text of at most 2,000 characters"),
+    Kind.URL: (
+        lambda text: text.rstrip("/"),
+        re.compile(
+            rf"https?://({_LABEL}(\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(:\d{{1,5}})?(/[\w./~-]*)?", re.ASCII
+        ),
+        "an http or https URL without credentials and query",
+    ),
+    Kind.REPOSITORIES: (
+        _listed,
+        re.compile(rf"\s*|(?=.{{0,2000}}$){_REPOSITORY}(,{_REPOSITORY})*", re.ASCII),
+        "repositories as owner/name, separated by commas",
+    ),
+    Kind.SECRET: (
+        str,
+        re.compile(rf"(?!{re.escape(MASK)}$)[!-~]{{0,2000}}"),
+        "the secret itself: at most 2,000 printable characters without spaces",
+    ),
 }
-MASK = "********"
 
 SETTINGS: dict[str, Setting] = {
     setting.key: setting
@@ -58,6 +91,9 @@ SETTINGS: dict[str, Setting] = {
         Setting("general.claude_session_scan", Kind.BOOLEAN, "true", "Reads the transcripts of sessions."),
         Setting("webhooks.retry_enabled", Kind.BOOLEAN, "true", "Retries failed webhook deliveries."),
         Setting("certifications.channel", Kind.TEXT, "", "The channel that reminders of expiry go to."),
+        Setting("github.api_url", Kind.URL, "https://api.github.com", "GitHub's REST API."),
+        Setting("github.repos", Kind.REPOSITORIES, "", "Repositories whose builds are reported."),
+        Setting("github.token", Kind.SECRET, "", "The token that GitHub is asked with."),
         Setting("nl.model_id", Kind.TEXT, "", "A Bedrock model that reads schedules the grammar cannot."),
         Setting("retention.activities", Kind.NATURAL, "90", "Days activities are kept; 0: for ever."),
         Setting("retention.audit_log", Kind.NATURAL, "365", "Days audit entries are kept; 0: for ever."),
@@ -77,11 +113,6 @@ def parse(key: str, text: str) -> Any:
     if not pattern.fullmatch(text):
         raise Invalid.one(key, f"give {wanted}")
     return read(text)
-
-
-def shown(key: str, text: str) -> str:
-    """The value of a known key as people may see it."""
-    return MASK if text and SETTINGS[key].kind is Kind.SECRET else text
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from email.message import Message
@@ -17,7 +17,7 @@ from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
-from urllib.parse import SplitResult, quote
+from urllib.parse import SplitResult, quote, urlsplit
 
 from chalicelib.core.errors import ActionError
 from chalicelib.net import addresses
@@ -102,6 +102,26 @@ def may_reach(url: SplitResult, networks: Iterable[IPv4Network | IPv6Network], s
     except (OSError, ActionError):
         return True
     return any(addresses.allowed(str(entry[4][0]), networks) for entry in found)
+
+
+def fetch(url: str, headers: Mapping[str, str], limits: Limits) -> tuple[int, bytes]:
+    """Status and body of a GET. Raises ActionError as `send` does, and where the body is over MAX_BODY."""
+    try:
+        parts = urlsplit(url)
+        _port(parts)
+    except (ValueError, KeyError):
+        raise ActionError("url", f"{url} is no http or https URL", permanent=True) from None
+    request = Request(
+        method="GET",
+        url=parts,
+        headers={"User-Agent": USER_AGENT, "Connection": "close", **headers},
+        body=None,
+        label=f"GET {url}",
+    )
+    answer = send(request, limits)
+    if answer.cut:
+        raise ActionError("too_large", f"{request.label}: it answered with over {MAX_BODY} bytes")
+    return answer.status, answer.body
 
 
 def _exchange(request: Request, limits: Limits, opened: list[socket.socket]) -> Answer:

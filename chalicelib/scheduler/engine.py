@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -52,6 +52,8 @@ class Engine:
     perform: Callable[[Action, Attempt], Outcome]
     deliver: Callable[[Address, Letter], None]
     check_channel: Callable[[Address], None]
+    fetch: Callable[[str, Mapping[str, str], float], tuple[int, bytes]]
+    """Status and body of a GET of a URL with headers, in as many seconds at most. Raises ActionError."""
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
     handlers: Collection[str]  # names of the Python functions that an action may call
     post: Callable[[Notice], Posted]

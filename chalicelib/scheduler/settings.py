@@ -14,7 +14,7 @@ from typing import Any
 from chalicelib.core.errors import Conflict, Detail, Invalid
 from chalicelib.core.instants import from_iso, iso
 from chalicelib.core.job import Job, JobStatus
-from chalicelib.core.settings import MASK, SETTINGS, Kind, Setting, parse, shown
+from chalicelib.core.settings import SETTINGS, Setting, parse
 from chalicelib.scheduler.builtins import BuiltIn, switch
 from chalicelib.scheduler.engine import Engine
 
@@ -63,9 +63,9 @@ def reset(engine: Engine, key: str, now: datetime) -> str:
 
 def _entry(setting: Setting, record: Mapping[str, Any] | None) -> Entry:
     if record is None:
-        return Entry(setting, shown(setting.key, setting.default), True, None, None)
+        return Entry(setting, setting.shown(setting.default), True, None, None)
     at = record.get("updated_at")
-    value = shown(setting.key, record["value"])
+    value = setting.shown(record["value"])
     return Entry(setting, value, False, record.get("updated_by"), from_iso(at) if at else None)
 
 
@@ -92,8 +92,6 @@ def _check(values: Mapping[str, str]) -> None:
 def _check_one(key: str, text: str) -> None:
     if key not in SETTINGS:
         raise _unknown(key, key)
-    if SETTINGS[key].kind is Kind.SECRET and text == MASK:
-        raise Invalid.one(key, "give the secret itself, not what stands for it in a list")
     parse(key, text)
 
 

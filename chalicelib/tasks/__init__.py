@@ -12,18 +12,24 @@ from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import (
     agenda_sweep,
     agent_heartbeat,
+    audit_cleanup,
     auto_backup,
     auto_cleanup,
+    build_status,
     claude_session_scan,
+    health_check,
     webhook_retry,
 )
 
 TASKS: dict[str, Callable[[Engine, Attempt], Json]] = {
     "agenda-sweep": agenda_sweep.run,
     "agent_heartbeat": agent_heartbeat.run,
+    "audit-cleanup": audit_cleanup.run,
     "auto_backup": auto_backup.run,
     "auto_cleanup": auto_cleanup.run,
+    "build-status-report": build_status.run,
     "claude_session_scan": claude_session_scan.run,
+    "health-check": health_check.run,
     "webhook_retry": webhook_retry.run,
 }
 
@@ -102,5 +108,40 @@ JOBS: tuple[BuiltIn, ...] = (
         "Reads the transcripts of Claude Code sessions.",
         _every(60),
         "general.claude_session_scan",
+    ),
+    BuiltIn(
+        "job_health-check",
+        {
+            "name": "health-check",
+            "goal": "Looks at each component and warns of those that are degraded.",
+            "schedule": {"type": "every", "interval": 300},
+            "action": {"type": "task", "name": "health-check"},
+            "max_consecutive_failures": 0,
+        },
+        Origin.CODESPAR,
+    ),
+    BuiltIn(
+        "job_build-status",
+        {
+            "name": "build-status-report",
+            "goal": "Collects how the latest build of each linked repository went.",
+            "schedule": {"type": "cron", "expression": "0 6 * * *"},
+            "action": {"type": "task", "name": "build-status-report"},
+            "timeout_seconds": 840,
+            "max_consecutive_failures": 0,
+        },
+        Origin.CODESPAR,
+    ),
+    BuiltIn(
+        "job_audit-clean",
+        {
+            "name": "audit-cleanup",
+            "goal": "Removes audit entries past their retention; the log stays verifiable.",
+            "schedule": {"type": "cron", "expression": "0 3 * * *"},
+            "action": {"type": "task", "name": "audit-cleanup"},
+            "timeout_seconds": 840,
+            "max_consecutive_failures": 0,
+        },
+        Origin.CODESPAR,
     ),
 )

@@ -738,3 +738,30 @@ def test_a_parsed_schedule_is_cached_and_cannot_be_changed() -> None:
     assert isinstance(schedule, Cron)
     with pytest.raises(AttributeError):
         schedule.end = NOON  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("expression", "days"),
+    [
+        ("0 3 * * *", 1),
+        ("@daily", 1),
+        ("5 4 ? * *", 1),
+        ("H H * * *", 1),
+        ("0 3 1-31 * *", 1),
+        ("0 3 * * 0-7", 1),
+        ("7 * * * *", None),
+        ("0 3,15 * * *", None),
+        ("0 3 * * 1-5", None),
+        ("0 3 1-30 * *", None),
+        ("0 3 * 1-11 *", None),
+        ("0 3 */2 * *", None),
+    ],
+)
+def test_a_cron_at_one_time_of_every_day_has_a_period_of_a_day(expression: str, days: int | None) -> None:
+    assert cron(expression, "Europe/Berlin", seed="job_a").period == (timedelta(days=days) if days else None)
+
+
+def test_an_interval_is_its_own_period_and_an_instant_has_none() -> None:
+    instant = datetime(2026, 11, 22, tzinfo=UTC)
+    assert every(timedelta(seconds=90), instant).period == timedelta(seconds=90)
+    assert at(instant).period is None

@@ -150,7 +150,7 @@ class WebhookList(_Given):
     count: int
 
 
-class DeliveryView(_Given):
+class WebhookDelivery(_Given):
     """`id` is the webhook-id that the receiver saw; `response` the first 1 KB of its last answer."""
 
     id: str
@@ -167,7 +167,7 @@ class DeliveryView(_Given):
 class DeliveryList(_Given):
     """`count` is the number of deliveries in this answer."""
 
-    deliveries: list[DeliveryView]
+    deliveries: list[WebhookDelivery]
     count: int
     next_cursor: str | None
 

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from chalicelib import composition
-from chalicelib.scheduler.audit import digest
+from chalicelib.core.audit import digest
 from tests.dialects.conftest import Client
 
 JOBS = "/api/scheduler/jobs"
@@ -144,7 +144,7 @@ def test_json_sent_as_a_form_is_taken(api: Client) -> None:
 def test_an_unknown_method_is_405_and_an_unknown_path_404_in_the_native_envelope(api: Client) -> None:
     for reply, status, code in (
         (api("PATCH", JOBS, {}), 405, "method_not_allowed"),
-        (api("GET", "/api/scheduler/nothing"), 404, "not_found"),
+        (api("GET", "/api/scheduler/no/thing"), 404, "not_found"),
     ):
         assert (reply.status, reply.body["error"], reply.body["status"]) == (status, code, status)
 

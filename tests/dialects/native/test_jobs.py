@@ -246,5 +246,6 @@ def test_the_built_in_jobs_are_listed_with_the_others(api: Client) -> None:
     api.tick()
     jobs = {job["id"]: job for job in api("GET", f"{JOBS}?owner=system").body["jobs"]}
     assert [*jobs] == [job["id"] for job in api("GET", JOBS).body["jobs"]]
-    sweep = jobs["job_agenda-sweep"]
+    sweep, health = jobs["job_agenda-sweep"], jobs["job_health-check"]
     assert (sweep["name"], sweep["origin"]) == ("agenda-sweep", "native")
+    assert (health["name"], health["origin"]) == ("health-check", "codespar")

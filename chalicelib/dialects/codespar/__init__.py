@@ -1,0 +1,1 @@
+"""The dialect of CodeSpar: /api/scheduler and /api/scheduler/{name}, and the audit log."""
