@@ -12,6 +12,7 @@ from chalicelib import composition
 from chalicelib.dialects import docs, http
 from chalicelib.dialects.native.records import API as RECORDS
 from chalicelib.dialects.native.routes import API as NATIVE
+from chalicelib.dialects.nightly.routes import API as NIGHTLY
 from chalicelib.scheduler.runs import bury
 from chalicelib.scheduler.tick import tick as run_tick
 from chalicelib.scheduler.worker import Received, work
@@ -20,7 +21,7 @@ app = Chalice(app_name="belfry")
 app.log.setLevel(logging.INFO)
 logging.getLogger("chalicelib").setLevel(logging.INFO)
 
-DIALECTS = [NATIVE, RECORDS]
+DIALECTS = [NATIVE, RECORDS, NIGHTLY]
 APIS = [*DIALECTS, docs.api(DIALECTS)]
 http.mount(app, APIS, http.Host(composition.engine, composition.anonymous_role))
 

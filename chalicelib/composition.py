@@ -80,7 +80,8 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         ),
         tasks={name: partial(_with_engine, call, lambda: made) for name, call in TASKS.items()},
     )
-    made = Engine(**{**parts, "perform": partial(_perform, tools), "ask_model": model.ask, **changes})
+    parts |= {"perform": partial(_perform, tools), "ask_model": model.ask, "handlers": tools.handlers}
+    made = Engine(**{**parts, **changes})
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from chalicelib.aws.dynamo import ConditionFailed, Item, Table, transact
@@ -34,8 +34,20 @@ class Records:
             return _record(lost.item)
         return None
 
+    def replace(self, kind: str, key: str, record: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+        """Replaces a record that still is as it was read, `before`; false if it is not."""
+        values = {":before": _document(before)}
+        try:
+            self._table.put(_item(kind, key, record), "#document = :before", values)
+        except ConditionFailed:
+            return False
+        return True
+
     def delete(self, kind: str, key: str) -> bool:
         return self._table.delete(_key(kind, key)) is not None
+
+    def delete_many(self, kind: str, keys: Iterable[str]) -> None:
+        self._table.write_batch(deletes=(_key(kind, key) for key in keys))
 
     def list(
         self, kind: str, *, newest_first: bool = False, before: str | None = None
@@ -77,8 +89,11 @@ def _key(kind: str, key: str) -> Item:
 
 
 def _item(kind: str, key: str, record: Mapping[str, Any], expires_at: int | None = None) -> Item:
-    document = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    return _key(kind, key) | {"document": document, "expires_at": expires_at}
+    return _key(kind, key) | {"document": _document(record), "expires_at": expires_at}
+
+
+def _document(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
 def _record(item: Item) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from datetime import UTC, datetime
@@ -24,6 +25,12 @@ def random_id(length: int) -> str:
 def new_job_id() -> str:
     """16 characters: the agenda repeats it in each entry."""
     return f"job_{random_id(12)}"
+
+
+def named_id(origin: str, name: str) -> str:
+    """The id of a job that is addressed by its name: one name has one id, so no two jobs can have it."""
+    digest = hashlib.sha256(f"{origin}\n{name}".encode()).digest()
+    return "job_" + "".join(_BASE32[byte % len(_BASE32)] for byte in digest[:12])
 
 
 def slot_id(slot: datetime) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -29,7 +29,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # hashed as itself: its parts need not be
 class Engine:
     jobs: Jobs
     runs: Runs
@@ -42,6 +42,7 @@ class Engine:
     workflows: Workflows
     perform: Callable[[Action, Attempt], Json]
     ask_model: Callable[[str, str, str, datetime], dict[str, Any]]
+    handlers: Collection[str]  # names of the Python functions that an action may call
     lookahead: timedelta
     tick_interval: timedelta
     now: Callable[[], datetime] = _now

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from chalicelib.core.action import Action, Json, NamedTarget
-from chalicelib.core.errors import ActionError, NotFound
+from chalicelib.core.action import Action, Handler, Json, Lambda, NamedTarget
+from chalicelib.core.errors import ActionError, Invalid, NotFound
 from chalicelib.core.ids import is_id, random_id
 from chalicelib.core.instants import iso
 from chalicelib.core.job import Job
@@ -17,6 +17,7 @@ from chalicelib.core.run import Run, RunStatus
 from chalicelib.scheduler.engine import Engine
 
 ONLINE, OFFLINE = "online", "offline"
+_LAMBDA = "lambda:"
 _ACTION: TypeAdapter[Action] = TypeAdapter(Action)
 
 
@@ -119,6 +120,25 @@ def action_of(engine: Engine, job: Job, run: Run, given: Json) -> Action:
     if action.type == "http" and action.body is None:
         return action.model_copy(update={"body": _assignment(engine, job, run, given)})
     return action
+
+
+def action_named(engine: Engine, name: str) -> Action:
+    """Of a Python handler, else of `lambda:NAME`, else of a registered target. Raises Invalid."""
+    if name in engine.handlers:
+        return Handler(type="handler", name=name)
+    if name.startswith(_LAMBDA):
+        return _lambda(name.removeprefix(_LAMBDA))
+    if is_id(name) and engine.records.get("target", name):
+        return NamedTarget(type="target", target=name)
+    known = ", ".join(sorted(engine.handlers))
+    raise Invalid.one("handler", f"{name!r} is none of {known}, no lambda:NAME and no registered target")
+
+
+def _lambda(function: str) -> Lambda:
+    try:
+        return Lambda(type="lambda", function=function)
+    except ValidationError as error:
+        raise Invalid.one("handler", f"after {_LAMBDA} {error.errors()[0]['msg']}") from None
 
 
 def _target_action(engine: Engine, target_id: str) -> Action:

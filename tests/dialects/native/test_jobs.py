@@ -244,5 +244,7 @@ def test_only_an_admin_may_schedule_a_built_in_task(api: Client) -> None:
 
 def test_the_built_in_jobs_are_listed_with_the_others(api: Client) -> None:
     api.tick()
-    (job,) = api("GET", f"{JOBS}?owner=system").body["jobs"]
-    assert (job["id"], job["name"], job["origin"]) == ("job_agenda-sweep", "agenda-sweep", "native")
+    jobs = {job["name"]: job for job in api("GET", f"{JOBS}?owner=system").body["jobs"]}
+    sweep, expiry = jobs["agenda-sweep"], jobs["certification-expiry-nightly"]
+    assert (sweep["id"], sweep["origin"]) == ("job_agenda-sweep", "native")
+    assert (expiry["origin"], expiry["schedule"]["expression"]) == ("nightly", "0 2 * * *")

@@ -1,0 +1,17 @@
+"""The run log's upkeep, and what it tells of the last day."""
+
+from __future__ import annotations
+
+from chalicelib.core.action import Attempt, Json
+from chalicelib.handlers.marks import is_dry, marked
+from chalicelib.scheduler import history, reports
+from chalicelib.scheduler.engine import Engine
+
+
+def clean(engine: Engine, attempt: Attempt, settings: Json) -> Json:
+    removed = history.clean_log(engine, engine.now(), engine.settings(), dry_run=is_dry(attempt))
+    return marked(attempt, {"removed": removed})
+
+
+def report_missed(engine: Engine, attempt: Attempt, settings: Json) -> Json:
+    return marked(attempt, reports.missed_runs(engine, engine.now()))
