@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from chalicelib.core.certification import (
+    THRESHOLDS,
     Certification,
     due_reminder,
     expired,
@@ -22,7 +24,7 @@ from chalicelib.core.certification import (
     renewed,
     written,
 )
-from chalicelib.core.errors import BelfryError, Conflict, NotFound
+from chalicelib.core.errors import Conflict, NotFound
 from chalicelib.core.ids import is_id
 from chalicelib.core.instants import iso
 from chalicelib.scheduler import reminders
@@ -30,7 +32,7 @@ from chalicelib.scheduler.engine import Engine
 
 KIND = "certification"
 _TRIES = 5  # of a change that others come in between of
-_LISTED = 100  # of a report's certifications: its output stays below what is kept of one
+_LISTED = 50  # of a report's certifications: some 25 KB where names are long, and 32 KB are kept
 
 Record = dict[str, Any]
 
@@ -76,108 +78,108 @@ def delete(engine: Engine, key: str) -> None:
 # -- the checks
 
 
-def check_expiry(engine: Engine, now: datetime, *, dry_run: bool) -> dict[str, int]:
-    """Pauses who has expired and reminds who will. A dry run counts what it would do."""
-    channel = engine.settings()["certifications.channel"]
-    found = {"mentors_checked": 0, "expired_found": 0, "auto_paused": 0, "reminders_sent": 0, "errors": 0}
-    mentors: set[str] = set()
+@dataclass(frozen=True)
+class Held:
+    """A record as it was read, by its key, and the certification in it."""
 
-    def check(key: str, record: Record, held: Certification) -> None:
-        mentors.add(held.mentor)
-        found["expired_found"] += held.is_expired(now.date())
-        after = expired(held, now.date())
-        found["auto_paused"] += _write(engine, key, record, after, now, dry_run=dry_run)
-        if after is held:
-            found["reminders_sent"] += _remind(engine, key, record, held, channel, now, dry_run=dry_run)
-
-    found["errors"] = _each(engine, check)
-    return {**found, "mentors_checked": len(mentors)}
+    key: str
+    record: Record
+    certification: Certification
 
 
-def lift_pauses(engine: Engine, now: datetime, *, dry_run: bool) -> dict[str, int]:
+@dataclass(frozen=True)
+class Check:
+    """One look at every record. A dry one decides the same, and writes and sends nothing."""
+
+    engine: Engine
+    now: datetime
+    dry_run: bool
+
+    @property
+    def today(self) -> date:
+        return self.now.date()
+
+    def each(self, act: Callable[[Held], None]) -> dict[str, int]:
+        """Does it with each record: how many mentors that were, and how many records it failed with."""
+        mentors: set[str] = set()
+        errors = 0
+        for key, record in self.engine.records.list(KIND):
+            try:
+                held = Held(key, record, _read(record))
+                mentors.add(held.certification.mentor)
+                act(held)
+            except Exception:
+                log.exception("certification %s is left as it is", key)
+                errors += 1
+        return {"mentors_checked": len(mentors), "errors": errors}
+
+    def write(self, held: Held, after: Certification) -> bool:
+        """Whether the record changes. Raises Conflict where it is no longer as it was read."""
+        if after == held.certification:
+            return False
+        record = _record(after, self.now)
+        if not self.dry_run and not self.engine.records.replace(KIND, held.key, record, held.record):
+            raise Conflict("it was changed meanwhile; the next check looks at it again")
+        return True
+
+    def remind(self, held: Held, channel: str) -> bool:
+        """Sends the reminder that is due, if one is, and marks it; whether it did.
+
+        Without a channel none is sent or marked: it is due until there is one. It is marked after it is
+        sent, so one whose mark cannot be written is sent again by the next check.
+        """
+        threshold = due_reminder(held.certification, self.today)
+        if threshold is None:
+            return False
+        if not channel:
+            log.warning("certification %s: no reminder is sent: certifications.channel is not set", held.key)
+            return False
+        if not self.dry_run:
+            reminders.send(self.engine, channel, *_reminder(held.certification, self.today))
+        return self.write(held, reminded(held.certification, threshold))
+
+
+def check_expiry(check: Check) -> dict[str, int]:
+    """Pauses who has expired and reminds who will."""
+    channel = check.engine.settings()["certifications.channel"]
+    found = {"mentors_checked": 0, "expired_found": 0, "auto_paused": 0, "reminders_sent": 0}
+
+    def one(held: Held) -> None:
+        found["expired_found"] += held.certification.is_expired(check.today)
+        found["auto_paused"] += check.write(held, expired(held.certification, check.today))
+        found["reminders_sent"] += check.remind(held, channel)
+
+    return found | check.each(one)
+
+
+def lift_pauses(check: Check) -> dict[str, int]:
     """Lifts the pauses that expiry made where the certification holds again; never those of a person."""
-    found = {"mentors_checked": 0, "pauses_lifted": 0, "errors": 0}
-    mentors: set[str] = set()
+    found = {"mentors_checked": 0, "pauses_lifted": 0}
 
-    def check(key: str, record: Record, held: Certification) -> None:
-        mentors.add(held.mentor)
-        after = renewed(held, now.date())
-        found["pauses_lifted"] += _write(engine, key, record, after, now, dry_run=dry_run)
+    def one(held: Held) -> None:
+        found["pauses_lifted"] += check.write(held, renewed(held.certification, check.today))
 
-    found["errors"] = _each(engine, check)
-    return {**found, "mentors_checked": len(mentors)}
+    return found | check.each(one)
 
 
-def weekly_report(engine: Engine, now: datetime) -> Record:
+def weekly_report(check: Check) -> Record:
     """What has expired, and what does in the week from now and by each reminder: the soonest first."""
-    today = now.date()
-    seen: list[tuple[str, Certification]] = []
-    errors = _each(engine, lambda key, record, held: seen.append((key, held)))
-    seen.sort(key=lambda pair: (pair[1].expires_on, pair[0]))
-    lefts = [held.days_left(today) for _, held in seen]
-    listed = [(key, held) for key, held in seen if held.days_left(today) <= 60]
+    seen: list[Held] = []
+    counted = check.each(seen.append)
+    lefts = [held.certification.days_left(check.today) for held in seen]
+    soon = sorted(
+        (left, held.key, held) for left, held in zip(lefts, seen, strict=True) if left <= max(THRESHOLDS)
+    )
     return {
-        "from": today.isoformat(),
-        "until": (today + timedelta(days=7)).isoformat(),
+        "from": check.today.isoformat(),
+        "until": (check.today + timedelta(days=7)).isoformat(),
         "certifications": len(seen),
         "expired": sum(left < 0 for left in lefts),
-        **{f"expiring_in_{days}_days": sum(0 <= left <= days for left in lefts) for days in (7, 30, 60)},
-        "errors": errors,
-        "listed": [_line(key, held, today) for key, held in listed[:_LISTED]],
-        "unlisted": max(0, len(listed) - _LISTED),
+        **{f"expiring_in_{days}_days": sum(0 <= left <= days for left in lefts) for days in THRESHOLDS[::-1]},
+        **counted,
+        "listed": [_line(held, left) for left, _, held in soon[:_LISTED]],
+        "unlisted": max(0, len(soon) - _LISTED),
     }
-
-
-def _each(engine: Engine, act: Callable[[str, Record, Certification], None]) -> int:
-    """Does it with each record; how many of them it could not be done with."""
-    errors = 0
-    for key, record in engine.records.list(KIND):
-        try:
-            act(key, record, _read(record))
-        except (BelfryError, ValidationError) as error:
-            log.warning("certification %s: %s", key, error)
-            errors += 1
-        except Exception:
-            log.exception("certification %s broke", key)
-            errors += 1
-    return errors
-
-
-def _remind(
-    engine: Engine,
-    key: str,
-    record: Record,
-    held: Certification,
-    channel: str,
-    now: datetime,
-    *,
-    dry_run: bool,
-) -> bool:
-    """Sends the reminder that is due, if one is, and marks it; whether it did.
-
-    Without a channel none is sent or marked: it is due until there is one. It is marked after it is
-    sent, so one whose mark cannot be written is sent again by the next check.
-    """
-    threshold = due_reminder(held, now.date())
-    if threshold is None:
-        return False
-    if not channel:
-        log.warning("certification %s: its reminder is not sent: certifications.channel is not set", key)
-        return False
-    if not dry_run:
-        reminders.send(engine, channel, *_reminder(held, now.date()))
-    return _write(engine, key, record, reminded(held, threshold), now, dry_run=dry_run)
-
-
-def _write(
-    engine: Engine, key: str, record: Record, after: Certification, now: datetime, *, dry_run: bool
-) -> bool:
-    """Whether the record changes; a dry run leaves it. Raises Conflict where it is not as it was read."""
-    if after == _read(record):
-        return False
-    if not dry_run and not engine.records.replace(KIND, key, _record(after, now), record):
-        raise Conflict("it was changed meanwhile; the next check looks at it again")
-    return True
 
 
 def _reminder(held: Certification, today: date) -> tuple[str, str]:
@@ -191,14 +193,14 @@ def _reminder(held: Certification, today: date) -> tuple[str, str]:
     )
 
 
-def _line(key: str, held: Certification, today: date) -> Record:
+def _line(held: Held, days_left: int) -> Record:
     return {
-        "id": key,
-        "mentor": held.mentor,
-        "certification": held.certification,
-        "expires_on": held.expires_on.isoformat(),
-        "days_left": held.days_left(today),
-        "status": held.status.value,
+        "id": held.key,
+        "mentor": held.certification.mentor,
+        "certification": held.certification.certification,
+        "expires_on": held.certification.expires_on.isoformat(),
+        "days_left": days_left,
+        "status": held.certification.status.value,
     }
 
 
