@@ -18,6 +18,7 @@ from chalicelib.dialects.mission_control.routes import API as MISSION_CONTROL
 from chalicelib.dialects.mission_control.webhooks import API as WEBHOOKS
 from chalicelib.dialects.native.records import API as RECORDS
 from chalicelib.dialects.native.routes import API as NATIVE
+from chalicelib.dialects.nightly.routes import API as NIGHTLY
 from chalicelib.scheduler.runs import bury
 from chalicelib.scheduler.tick import tick as run_tick
 from chalicelib.scheduler.worker import Received, work
@@ -26,7 +27,7 @@ app = Chalice(app_name="belfry")
 app.log.setLevel(logging.INFO)
 logging.getLogger("chalicelib").setLevel(logging.INFO)
 
-DIALECTS = [NATIVE, RECORDS, AGENTS, MISSION_CONTROL, CLEANUP, WEBHOOKS, FEED, CODESPAR]
+DIALECTS = [NATIVE, RECORDS, AGENTS, MISSION_CONTROL, CLEANUP, WEBHOOKS, FEED, CODESPAR, NIGHTLY]
 APIS = [*DIALECTS, docs.api(DIALECTS)]
 http.mount(app, APIS, http.Host(composition.engine, composition.anonymous_role))
 

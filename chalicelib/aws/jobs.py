@@ -106,6 +106,13 @@ class Jobs:
         )
         return (row["job_id"] for rows, _ in pages for row in rows)
 
+    def names(self, filters: Mapping[str, str]) -> dict[str, str]:
+        """Id and name of each job that matches: one Query of the index."""
+        terms = self._listing(filters)
+        terms["ExpressionAttributeNames"] |= {"#name": "name"}
+        pages = self._table.pages(**terms, ProjectionExpression="job_id, #name")
+        return {row["job_id"]: row["name"] for rows, _ in pages for row in rows}
+
     def count(self, filters: Mapping[str, str]) -> int:
         return self._table.count(self._listing(filters))
 
@@ -156,6 +163,14 @@ class Jobs:
         except ConditionFailed as lost:
             return _state(lost.item)
         return None
+
+    def unlock(self, job_id: str, run_id: str) -> State:
+        """Gives the overlap lock back if it is the run's; the state as it stands then."""
+        change, condition = "REMOVE lock_run, lock_until", "lock_run = :run"
+        try:
+            return _state(self._table.update(_state_key(job_id), change, condition, {":run": run_id}))
+        except ConditionFailed as lost:
+            return _state(lost.item or {"job_id": job_id})
 
     def wait(self, message: Message, now: datetime) -> State | None:
         """Registers the run as the one that waits for the lock; else the state as it stands."""

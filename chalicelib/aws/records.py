@@ -62,6 +62,9 @@ class Records:
     def delete(self, kind: str, key: str) -> bool:
         return self._table.delete(_key(kind, key)) is not None
 
+    def delete_many(self, kind: str, keys: Iterable[str]) -> None:
+        self._table.write_batch(deletes=(_key(kind, key) for key in keys))
+
     def list(
         self,
         kind: str,
@@ -103,9 +106,6 @@ class Records:
         terms = Table.query_terms("kind = :kind AND record_key < :before", {":kind": kind, ":before": before})
         for rows, _ in self._table.pages(**terms, ProjectionExpression="kind, record_key"):
             yield [row["record_key"] for row in rows]
-
-    def delete_many(self, kind: str, keys: Iterable[str]) -> None:
-        self._table.write_batch(deletes=[_key(kind, key) for key in keys])
 
     def count(self, kind: str) -> int:
         return self._table.count(Table.query_terms("kind = :kind", {":kind": kind}))

@@ -38,6 +38,12 @@ def new_job_id() -> str:
     return f"job_{random_id(12)}"
 
 
+def named_id(origin: str, name: str) -> str:
+    """The id of a job that is addressed by its name: one name has one id, so no two jobs can have it."""
+    digest = hashlib.sha256(f"{origin}\n{name}".encode()).digest()
+    return "job_" + "".join(_BASE32[byte % len(_BASE32)] for byte in digest[:12])
+
+
 def slot_id(slot: datetime) -> str:
     """`20261122T140000Z`; a fraction of a second only if the slot has one."""
     utc = slot.astimezone(UTC)

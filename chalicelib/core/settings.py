@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -133,5 +133,11 @@ class Settings:
 
         A run outlives every message that may still name it, so it is kept for fifteen days at least.
         """
+        kept = self.runs_kept
+        return int((now + kept).timestamp()) if kept else None
+
+    @property
+    def runs_kept(self) -> timedelta | None:
+        """For how long a finished run is kept; None: for ever."""
         days = int(self["retention.runs"])
-        return int(now.timestamp()) + max(days, 15) * 86_400 if days else None
+        return timedelta(days=max(days, 15)) if days else None

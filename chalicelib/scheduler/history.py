@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 from chalicelib.core.errors import Invalid
 from chalicelib.core.ids import random_id
 from chalicelib.core.insight import tallies
 from chalicelib.core.instants import iso
-from chalicelib.core.run import Run, RunStatus
+from chalicelib.core.run import FINISHED, Run, RunStatus
 from chalicelib.core.settings import Settings
 from chalicelib.scheduler.engine import Engine
 
@@ -67,10 +67,30 @@ def recent_runs(
     return runs, _cursor(page[-1][0]) if len(found) > limit else None
 
 
-def logged_runs(engine: Engine, start: datetime, end: datetime) -> Iterator[tuple[str, str]]:
+def clean_log(engine: Engine, now: datetime, settings: Settings, *, dry_run: bool) -> int:
+    """Removes the days of the log whose runs are past their retention; how many records they held.
+
+    Most are gone by then, since they expire; those are left that were written under a longer retention.
+    """
+    if settings.runs_kept is None:
+        return 0
+    oldest_kept = (now - settings.runs_kept).date()
+    removed = 0
+    for age in range(1, LONGEST_REACH.days):
+        kind = _kind(oldest_kept - timedelta(days=age))
+        keys = [key for key, _ in engine.records.list(kind)]
+        if keys and not dry_run:
+            engine.records.delete_many(kind, keys)
+        removed += len(keys)
+    return removed
+
+
+def logged_runs(
+    engine: Engine, start: datetime, end: datetime, ended_as: Collection[str] = FINISHED
+) -> Iterator[tuple[str, str]]:
     """Job and run ids of the runs that ended from `start` until before `end`, the latest first."""
-    for _, (job_id, run_id, _, completed_at) in _entries(engine, end, start, None):
-        if iso(start) <= completed_at < iso(end):
+    for _, (job_id, run_id, status, completed_at) in _entries(engine, end, start, None):
+        if iso(start) <= completed_at < iso(end) and status in ended_as:
             yield job_id, run_id
 
 

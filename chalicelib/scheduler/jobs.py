@@ -11,7 +11,7 @@ from itertools import islice
 
 from chalicelib.core.agenda import Slots
 from chalicelib.core.errors import Conflict, Invalid, NotFound, TooLarge
-from chalicelib.core.ids import is_id, new_job_id
+from chalicelib.core.ids import is_id, named_id, new_job_id
 from chalicelib.core.instants import floor_minute, millis
 from chalicelib.core.job import AtSpec, Job, JobStatus, Origin, Spec, State
 from chalicelib.scheduler.chains import using
@@ -115,6 +115,7 @@ def update(
 
     def changed(job: Job, state: State) -> Job:
         spec, status = change(job)
+        _keep_address(job, spec)
         after = _after(job, now, spec=spec, anchor=_anchor(job, spec, now))
         if _when(spec) != _when(job.spec):
             if job.status is JobStatus.COMPLETED:
@@ -240,6 +241,11 @@ def _require_slot(job: Job, now: datetime) -> None:
     if job.spec.end_at:
         raise Invalid.one("end_at", "no slot of the schedule lies between now and then")
     raise Invalid.one("schedule", "has no slot from now on")
+
+
+def _keep_address(job: Job, spec: Spec) -> None:
+    if spec.name != job.spec.name and job.job_id == named_id(job.origin, job.spec.name):
+        raise Invalid.one("name", "is the job's address; delete the job and register another")
 
 
 def _when(spec: Spec) -> tuple[object, ...]:

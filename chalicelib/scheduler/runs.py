@@ -23,11 +23,12 @@ from chalicelib.scheduler.delivery import dispatch
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.jobs import IDEMPOTENCY_KEPT, STORED_LIMIT, get
-from chalicelib.scheduler.settle import settle
+from chalicelib.scheduler.settle import is_free, settle, wake
 
 _GAVE_UP = "the queue gave up after its last receive"
 _DEAD_LETTERS_KEPT = timedelta(days=30)
 _POLL = 0.5  # seconds between two looks at a run that is waited for
+_HOLD = timedelta(hours=2)  # for which a run that is never heard of again keeps others out
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,43 @@ class Asked:
 def trigger(engine: Engine, job_id: str, asked: Asked, now: datetime) -> Run:
     """Starts a run now, whatever the schedule and its status say. The run as it was queued."""
     job, _ = get(engine, job_id)
+    run = _asked_for(job, asked, now)
+    if asked.request_key:
+        first = _first_asked(engine, run, asked.request_key)
+        if first is not run and (there := engine.runs.get(job_id, first.run_id)):
+            return there
+        run = first
+    _queue(engine, run, now)
+    return run
+
+
+def trigger_alone(engine: Engine, job_id: str, asked: Asked, now: datetime) -> Run:
+    """As `trigger`, unless a run of the job goes on: of two at once one is refused. Raises Conflict.
+
+    The run has the overlap lock from here on, for two hours if nothing is heard of it. A dry run
+    takes no lock.
+    """
+    job, state = get(engine, job_id)
+    run = _asked_for(job, asked, now)
+    if run.dry_run:
+        held = None if is_free(state, now) else state
+    else:
+        held = engine.jobs.lock(job_id, run.run_id, now + _HOLD, now)
+    if held:
+        holder = held.lock_run or (held.waiter and held.waiter.run_id)
+        raise Conflict(f"job {job.spec.name!r} is running: run {holder} has not ended")
+    try:
+        _queue(engine, run, now)
+    except Exception:
+        wake(engine, engine.jobs.unlock(job_id, run.run_id), now)
+        raise
+    return run
+
+
+def _asked_for(job: Job, asked: Asked, now: datetime) -> Run:
+    """Raises TooLarge for its input."""
     run = Run(
-        job_id=job_id,
+        job_id=job.job_id,
         run_id=manual_run_id(now),
         status=RunStatus.QUEUED,
         trigger=Trigger.MANUAL,
@@ -60,12 +96,6 @@ def trigger(engine: Engine, job_id: str, asked: Asked, now: datetime) -> Run:
         dry_run=asked.dry_run,
     )
     _check_size(run)
-    if asked.request_key:
-        first = _first_asked(engine, run, asked.request_key)
-        if first is not run and (there := engine.runs.get(job_id, first.run_id)):
-            return there
-        run = first
-    _queue(engine, run, now)
     return run
 
 

@@ -7,10 +7,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from chalicelib.core.action import Action, Callback, Handler, Json, NamedTarget
-from chalicelib.core.errors import ActionError, Conflict, NotFound
+from chalicelib.core.action import Action, Callback, Handler, Json, Lambda, NamedTarget
+from chalicelib.core.errors import ActionError, Conflict, Invalid, NotFound
 from chalicelib.core.ids import is_id
 from chalicelib.core.instants import iso
 from chalicelib.core.job import Job
@@ -20,6 +20,7 @@ from chalicelib.scheduler.engine import Engine
 
 ONLINE, OFFLINE = "online", "offline"
 _TRIES = 5  # to write an agent that others change meanwhile
+_LAMBDA = "lambda:"
 _ACTION: TypeAdapter[Action] = TypeAdapter(Action)
 
 
@@ -176,6 +177,25 @@ def action_of(engine: Engine, job: Job) -> Action:
             f"PUT /api/agents/{job.spec.agent_id} with a name and a target, or give the job an action"
         )
     return _target_action(engine, agent["target"])
+
+
+def action_named(engine: Engine, name: str) -> Action:
+    """Of a Python handler, else of `lambda:NAME`, else of a registered target. Raises Invalid."""
+    if name in engine.handlers:
+        return Handler(type="handler", name=name)
+    if name.startswith(_LAMBDA):
+        return _lambda(name.removeprefix(_LAMBDA))
+    if is_id(name) and engine.records.get("target", name):
+        return NamedTarget(type="target", target=name)
+    known = ", ".join(sorted(engine.handlers))
+    raise Invalid.one("handler", f"{name!r} is none of {known}, no lambda:NAME and no registered target")
+
+
+def _lambda(function: str) -> Lambda:
+    try:
+        return Lambda(type="lambda", function=function)
+    except ValidationError as error:
+        raise Invalid.one("handler", f"after {_LAMBDA} {error.errors()[0]['msg']}") from None
 
 
 def _target_action(engine: Engine, target_id: str) -> Action:

@@ -29,7 +29,14 @@ def test_the_jobs_table_has_its_index(aws: dict[str, str]) -> None:
     (index,) = table["GlobalSecondaryIndexes"]
     assert index["IndexName"] == "by_creation"
     assert [key["AttributeName"] for key in index["KeySchema"]] == ["listing", "created"]
-    assert index["Projection"]["NonKeyAttributes"] == ["status", "origin", "owner", "agent_id", "tags"]
+    assert index["Projection"]["NonKeyAttributes"] == [
+        "name",
+        "status",
+        "origin",
+        "owner",
+        "agent_id",
+        "tags",
+    ]
 
 
 def test_runs_and_records_expire_and_the_agenda_does_not(aws: dict[str, str]) -> None:

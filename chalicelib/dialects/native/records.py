@@ -1,4 +1,4 @@
-"""The routes of what all dialects share: targets, agents, channels, secrets, keys; with native errors."""
+"""The routes of what all dialects share, records of every kind. Errors are the native ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from chalicelib.dialects.native.schema import (
     AgentBody,
     AgentList,
     AgentView,
+    CertificationBody,
+    CertificationList,
+    CertificationView,
     ChannelBody,
     ChannelList,
     ChannelTest,
@@ -37,10 +40,11 @@ from chalicelib.dialects.native.schema import (
     TargetList,
     TargetView,
 )
-from chalicelib.scheduler import access, channels, secrets, sessions, targets
+from chalicelib.scheduler import access, certifications, channels, secrets, sessions, targets
 
 TARGET = "/api/targets/{id}"
 AGENT = "/api/agents/{id}"
+CERTIFICATION = "/api/certifications/{id}"
 CHANNELS = "/api/channels"
 SECRET = "/api/secrets/{id}"  # noqa: S105 (a path)
 _LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
@@ -99,6 +103,28 @@ def beat(call: Call, body: Heartbeat) -> Answer:
     usage = body.token_usage.model_dump() if body.token_usage else None
     targets.heartbeat(call.engine, call.path["id"], body.status, usage, call.now)
     return Answer({"status": "HEARTBEAT_OK", "agent": call.path["id"], "checked_at": short_iso(call.now)})
+
+
+@API.route("GET", "/api/certifications", gives=CertificationList)
+def list_certifications(call: Call) -> Answer:
+    found = certifications.list_all(call.engine)
+    return Answer({"certifications": found, "count": len(found)})
+
+
+@API.route("GET", CERTIFICATION, gives=CertificationView)
+def get_certification(call: Call) -> Answer:
+    return Answer(certifications.get(call.engine, call.path["id"]))
+
+
+@API.route("PUT", CERTIFICATION, gives=CertificationView, role=Role.OPERATOR, writes="certification.put")
+def put_certification(call: Call, body: CertificationBody) -> Answer:
+    return Answer(certifications.put(call.engine, call.new_id("id"), body.model_dump(), call.now))
+
+
+@API.route("DELETE", CERTIFICATION, gives=None, status=204, role=Role.OPERATOR, writes="certification.delete")
+def delete_certification(call: Call) -> Answer:
+    certifications.delete(call.engine, call.path["id"])
+    return Answer()
 
 
 @API.route("GET", CHANNELS, gives=ChannelList, role=Role.ADMIN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
 
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Json, plain
+from chalicelib.core.certification import PausedBy, Status
 from chalicelib.core.chain import ChainSpec
 from chalicelib.core.delivery import DeliveryStatus, Format
 from chalicelib.core.errors import Invalid
@@ -84,6 +85,12 @@ def _instant(text: str | None) -> str | None:
     if text is not None:
         parse_instant(text)
     return text
+
+
+def _date(value: object) -> date:
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+        return date.fromisoformat(value)
+    raise ValueError("give a date as 2027-03-26")
 
 
 class CreateJob(Spec):
@@ -832,3 +839,49 @@ class ChannelTested(Shown):
     name: str
     delivered: bool
     error: str | None
+
+
+# -- certifications
+
+
+class CertificationBody(Written):
+    """A status that is not given stays; another `expires_on` is a renewal, and begins the reminders anew."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"mentor": "mentor-12", "certification": "First aid", "expires_on": "2027-03-26"},
+            ]
+        }
+    )
+
+    mentor: Name
+    certification: Name
+    expires_on: Annotated[date, BeforeValidator(_date)]
+    status: Status | None = None
+    paused_reason: Reason | None = None
+
+    @model_validator(mode="after")
+    def _a_reason_is_a_pauses(self) -> Self:
+        if self.paused_reason is not None and self.status is not Status.PAUSED:
+            raise Invalid.one("paused_reason", "is of status paused only")
+        return self
+
+
+class CertificationView(Shown):
+    """`paused_by` is expiry, whose pause a renewal lifts, or person. `reminded`: the days ahead done with."""
+
+    id: str
+    mentor: str
+    certification: str
+    expires_on: str
+    status: Status
+    paused_reason: str | None
+    paused_by: PausedBy | None
+    reminded: list[int]
+    updated_at: str
+
+
+class CertificationList(Shown):
+    certifications: list[CertificationView]
+    count: int

@@ -249,3 +249,5 @@ def test_the_built_in_jobs_are_listed_with_the_others(api: Client) -> None:
     sweep, health = jobs["job_agenda-sweep"], jobs["job_health-check"]
     assert (sweep["name"], sweep["origin"]) == ("agenda-sweep", "native")
     assert (health["name"], health["origin"]) == ("health-check", "codespar")
+    expiry = next(job for job in jobs.values() if job["name"] == "certification-expiry-nightly")
+    assert (expiry["origin"], expiry["schedule"]["expression"]) == ("nightly", "0 2 * * *")

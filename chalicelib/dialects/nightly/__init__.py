@@ -1,0 +1,1 @@
+"""The nightly dialect: /api/v1/scheduler/jobs."""
