@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
 import boto3
 import pytest
@@ -11,9 +14,29 @@ from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
 from infra import dynamodb_local as emulator
+from infra import template
 from infra.local.provision import provision
 
 Environment = dict[str, str]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _made_once() -> Iterator[None]:
+    """Clients, and the parsed template: making them anew for each test would take half of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        clients: dict[tuple[object, ...], Any] = {}
+        make = boto3.client
+
+        def client(service: str, **given: Any) -> Any:
+            where = sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_"))
+            key = (service, *where, *((name, id(value)) for name, value in given.items()))
+            if key not in clients:
+                clients[key] = make(service, **given), given  # kept, so that an id stays what it is the id of
+            return clients[key][0]
+
+        patch.setattr(boto3, "client", client)
+        patch.setattr(template, "load", cache(template.load))
+        yield
 
 
 @pytest.fixture
