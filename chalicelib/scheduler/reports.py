@@ -68,7 +68,7 @@ def progress(
     hidden = _hiding(engine, job)
     report = {"at": iso(now), **{name: hidden.value(value) for name, value in said.items()}}
     run = _changed(engine, job_id, run_id, token, lambda run: engine.runs.note_progress(run, report, until))
-    hold_lock(engine, job, run, until, now)
+    hold_lock(engine, job, run, until)
     return run
 
 

@@ -14,6 +14,7 @@ from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus
 from chalicelib.scheduler import jobs as job_cases
 from chalicelib.scheduler import reports
+from chalicelib.scheduler import runs as run_cases
 from tests.support import MINUTE, SECOND, START, World, at
 
 FAR = "0 16 * * *"
@@ -188,6 +189,33 @@ def test_cancelling_it_releases_the_lock_at_once(world: World) -> None:
     world.drain()
     assert world.statuses(job) == [RunStatus.CANCELLED]
     assert world.state(job).counts == {"cancelled": 1}
+
+
+def test_a_cancellation_that_the_targets_answer_overtook_releases_the_lock_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, message = begun(world, overlap="skip")
+    run = world.run(message)
+    reads = [run.model_copy(update={"is_awaited": False}), run]  # the first is from before the answer
+    monkeypatch.setattr(run_cases, "get_run", lambda *given: reads.pop(0))
+    world.cancel(run)
+    assert world.state(job).lock_run is None
+
+
+def test_a_report_of_progress_that_the_end_overtakes_takes_no_lock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, message = begun(world, overlap="skip")
+    note = world.engine.runs.note_progress
+
+    def overtaken(*given: Any) -> Run | None:
+        noted = note(*given)
+        complete(world, message)
+        return noted
+
+    monkeypatch.setattr(world.engine.runs, "note_progress", overtaken)
+    progress(world, message)
+    assert world.state(job).lock_run is None
 
 
 def test_a_long_wait_uses_up_no_message(world: World) -> None:
