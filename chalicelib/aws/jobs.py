@@ -165,7 +165,7 @@ class Jobs:
         return None
 
     def prolong(self, job_id: str, run_id: str, until: datetime) -> None:
-        """Renews the overlap lock if the run has it: one that was settled meanwhile does not take it again."""
+        """Renews the overlap lock if the run has it; one that was settled meanwhile takes it no more."""
         with suppress(ConditionFailed):
             self._table.update(
                 _state_key(job_id),

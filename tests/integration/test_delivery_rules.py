@@ -235,6 +235,32 @@ def test_an_unknown_channel_is_said_and_not_tried_again(world: World, channel: C
         "undelivered", "no channel slack:#alerts is set up",
     )  # fmt: skip
     assert channel.tries == []
+    assert [data["reason"] for data in failures_told(world)] == ["no channel slack:#alerts is set up"]
+
+
+def failures_told(world: World) -> list[dict[str, Any]]:
+    """The data of the activities of deliveries that failed."""
+    kind = f"activity#{world.clock.now():%Y-%m}"
+    entries = [entry for _, entry in world.engine.records.list(kind)]
+    return [entry["data"] for entry in entries if entry["type"] == "delivery.failed"]
+
+
+def test_somebody_is_told_of_a_delivery_that_failed_for_good(world: World, channel: Channel) -> None:
+    run = world.trigger(job_with(world))
+    channel.failures = [DOWN] * 4
+    world.deliver()
+    assert failures_told(world) == []
+    world.drain()
+    assert failures_told(world) == [
+        {
+            "job_id": run.job_id, "job_name": "a job", "run_id": run.run_id, "channel": "webhook:ops",
+            "status": "failed", "reason": "webhook:ops: it refused the connection", "attempts": 4,
+        }
+    ]  # fmt: skip
+    [(_, notification)] = world.engine.records.list(f"notification#{world.clock.now():%Y-%m}")
+    assert notification["message"] == (
+        "A result of a job could not be delivered: webhook:ops: it refused the connection"
+    )
 
 
 def test_a_job_that_is_deleted_meanwhile_is_told_of_all_the_same(world: World, channel: Channel) -> None:
@@ -270,6 +296,7 @@ def test_an_errand_that_the_queue_gives_up_fails_the_delivery(world: World, chan
     assert (delivery["status"], delivery["error"]) == (
         "failed", "the queue gave up after its last receive",
     )  # fmt: skip
+    assert [data["status"] for data in failures_told(world)] == ["failed"]
 
 
 def test_an_sqs_that_refuses_the_errand_is_asked_again(world: World, channel: Channel) -> None:
