@@ -15,6 +15,7 @@ from chalicelib.core.run import Message, Run, RunStatus
 from chalicelib.scheduler import jobs as job_cases
 from chalicelib.scheduler import reports
 from chalicelib.scheduler import runs as run_cases
+from chalicelib.scheduler.history import logged_runs
 from tests.support import MINUTE, SECOND, START, World, at
 
 FAR = "0 16 * * *"
@@ -278,6 +279,22 @@ def test_a_report_cut_off_anywhere_is_settled_in_the_end(world: World, nth: int,
     assert run.is_finished
     assert world.state(job).counts == {run.status.value: 1}
     assert world.state(job).lock_run is None
+
+
+def test_a_report_is_taken_although_what_follows_fails_and_a_worker_does_that(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, message = begun(world, overlap="skip")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_cases, "on_end", lambda *given: 1 / 0)
+        assert complete(world, message).status is RunStatus.COMPLETED
+    later(world, SECOND)
+    assert world.state(job).counts == {"completed": 1}
+    assert [entry[1] for entry in logged(world)] == [message.run_id]
+
+
+def logged(world: World) -> list[tuple[str, str]]:
+    return [*logged_runs(world.engine, START - MINUTE, world.clock.now() + MINUTE)]
 
 
 def test_an_accepted_run_that_was_lost_and_taken_over_is_one_attempt_more(world: World) -> None:
