@@ -17,6 +17,7 @@ from chalicelib.core.run import Run, RunStatus
 from chalicelib.scheduler import channels
 from chalicelib.scheduler import delivery as deliveries
 from chalicelib.scheduler import jobs as job_cases
+from chalicelib.scheduler.runs import bury
 from tests.memory import Memory
 from tests.support import MINUTE, START, World
 from tests.unit.test_architecture import ROOT
@@ -297,6 +298,15 @@ def test_an_errand_that_the_queue_gives_up_fails_the_delivery(world: World, chan
         "failed", "the queue gave up after its last receive",
     )  # fmt: skip
     assert [data["status"] for data in failures_told(world)] == ["failed"]
+
+
+@pytest.mark.parametrize("kind", ErrandKind)
+def test_an_errand_that_lacks_its_facts_is_a_dead_letter_with_the_reason(
+    world: World, kind: ErrandKind
+) -> None:
+    bury(world.engine, "m-1", Errand(kind, {}, START).encode(), START)
+    reason = (world.engine.records.get("dead_letter", "m-1") or {})["reason"]
+    assert reason.startswith("is no whole errand")
 
 
 def test_an_sqs_that_refuses_the_errand_is_asked_again(world: World, channel: Channel) -> None:
