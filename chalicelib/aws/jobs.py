@@ -164,6 +164,16 @@ class Jobs:
             return _state(lost.item)
         return None
 
+    def prolong(self, job_id: str, run_id: str, until: datetime) -> None:
+        """Renews the overlap lock if the run has it; one that was settled meanwhile takes it no more."""
+        with suppress(ConditionFailed):
+            self._table.update(
+                _state_key(job_id),
+                "SET lock_until = :until",
+                "lock_run = :run",
+                {":run": run_id, ":until": iso(until)},
+            )
+
     def unlock(self, job_id: str, run_id: str) -> State:
         """Gives the overlap lock back if it is the run's; the state as it stands then."""
         change, condition = "REMOVE lock_run, lock_until", "lock_run = :run"

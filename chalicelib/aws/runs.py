@@ -248,7 +248,8 @@ class Runs:
                 _key(run.job_id, run.run_id),
                 f"SET #status = :status, reason = :reason, completed_at = :now{also}"
                 " REMOVE lease_until, not_before, is_awaited",
-                "#status = :was AND (fence = :fence OR attribute_not_exists(fence))",
+                "#status = :was AND (fence = :fence OR attribute_not_exists(fence))"
+                f" AND {'attribute_exists' if run.is_awaited else 'attribute_not_exists'}(is_awaited)",
                 values,
             )
         except ConditionFailed:

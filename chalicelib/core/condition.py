@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chalicelib.core.action import Json
 
@@ -51,10 +51,16 @@ def check(expression: str) -> str:
 
 def judge(expression: str, output: Json) -> Verdict:
     """Whether the condition holds for the output, and why."""
-    from simpleeval import InvalidExpression, NameNotDefined, SimpleEval  # only jobs with a condition need it
+    from simpleeval import (  # only jobs with a condition need it
+        DEFAULT_OPERATORS,
+        InvalidExpression,
+        NameNotDefined,
+        SimpleEval,
+    )
 
     fields = dict(output) if isinstance(output, Mapping) else {}
-    evaluator = SimpleEval(names={**_CONSTANTS, **fields}, functions={})
+    operators = {**DEFAULT_OPERATORS, ast.Mod: _remainder}
+    evaluator = SimpleEval(operators=operators, names={**_CONSTANTS, **fields}, functions={})
     try:
         value = evaluator.eval(check(expression))
     except NameNotDefined as missing:
@@ -63,6 +69,13 @@ def judge(expression: str, output: Json) -> Verdict:
         return Verdict(False, f"{expression} cannot be evaluated: {str(error)[:200]}")
     outcome = "true" if value else "false"
     return Verdict(bool(value), f"{expression} is {outcome} for {_used(expression, fields)}")
+
+
+def _remainder(left: Any, right: Any) -> Any:
+    """Of numbers only: of a text, % is a format, and "%999999999d" fills the memory."""
+    if isinstance(left, str):
+        raise TypeError("% is for numbers")
+    return left % right
 
 
 def _used(expression: str, fields: Mapping[str, Json]) -> str:

@@ -200,7 +200,7 @@ def new_secret() -> str:
 
 def secret_problem(text: str) -> str | None:
     """Why a webhook cannot be signed with `text`; None if it can. By Standard Webhooks: 24 to 64 bytes."""
-    wanted = "give whsec_ and the base64 of 24 to 64 random bytes, or leave it out to get one"
+    wanted = "give whsec_ and the base64 of 24 to 64 random bytes"
     if not text.startswith(_PREFIX):
         return wanted
     try:

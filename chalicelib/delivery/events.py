@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import time
 from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 from chalicelib.core.errors import ActionError
 from chalicelib.core.webhook import KEPT_RESPONSE, PATIENCE, Notice, Posted
 from chalicelib.net import wire
+
+log = logging.getLogger(__name__)
 
 _LOOKUP_SECONDS = 3.0  # for a name in a request
 
@@ -35,6 +38,9 @@ def _exchanged(
         answer = _sent(networks, notice)
     except ActionError as error:
         return None, _why(error), None
+    except Exception as error:  # it counts as an attempt: else it would be made again for ever
+        log.error("the attempt to send %s broke: %s", notice.id, type(error).__name__)
+        return None, f"the attempt broke ({type(error).__name__})", None
     status, said = answer.status, answer.body[:KEPT_RESPONSE].decode(errors="replace")
     if 300 <= status < 400:
         return status, f"answered {status}; redirects are not followed", said

@@ -10,6 +10,7 @@ from chalicelib.core.action import url_problem
 from chalicelib.core.delivery import Format
 from chalicelib.core.errors import ActionError, Invalid
 from chalicelib.core.letter import Address, Letter
+from chalicelib.core.webhook import secret_problem
 from chalicelib.delivery import formats
 from chalicelib.delivery.tools import TIME_LIMIT, Tools
 from chalicelib.net import wire
@@ -20,13 +21,8 @@ LIMIT = 250_000  # bytes
 def check(address: Address) -> None:
     if issue := url_problem(address.filled().url):
         raise Invalid.one("url", issue)
-    if address.secret is not None:
-        from standardwebhooks import Webhook  # only signed webhooks need it
-
-        try:
-            Webhook(address.secret)
-        except Exception:  # it has no error of its own for text that is not base64
-            raise Invalid.one("secret", "should be whsec_ and base64") from None
+    if address.secret is not None and (issue := secret_problem(address.secret)):
+        raise Invalid.one("secret", issue)
 
 
 def send(address: Address, letter: Letter, tools: Tools) -> None:
@@ -59,7 +55,7 @@ def _headers(address: Address, letter: Letter, body: str) -> dict[str, str]:
 
 
 def _signature(secret: str, letter: Letter, body: str) -> dict[str, str]:
-    from standardwebhooks import Webhook
+    from standardwebhooks import Webhook  # only signed webhooks need it
 
     message_id = f"msg_{hashlib.sha256(letter.key.encode()).hexdigest()[:32]}"
     return {

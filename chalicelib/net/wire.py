@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from email.message import Message
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from io import BufferedReader
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
@@ -172,7 +173,23 @@ def _connection(url: SplitResult, line: socket.socket) -> HTTPConnection:
         connection = HTTPConnection(_host(url), _port(url))
         connection.sock = line
     connection.auto_open = 0
+    connection.response_class = _Response
     return connection
+
+
+class _Measured(BufferedReader):
+    """Never reads to the end: http.client would, for a chunk whose size the peer gives as -1."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            raise IncompleteRead(b"")
+        return super().read(size)
+
+
+class _Response(HTTPResponse):
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.fp = _Measured(self.fp.detach())
 
 
 @cache

@@ -48,16 +48,15 @@ def attempt(
 
 def _accepted(engine: Engine, job: Job, run: Run) -> Run | None:
     """The target goes on by itself. The overlap lock is held for as long as it may be silent."""
-    now = engine.now()
-    until = now + job.completion_timeout
-    hold_lock(engine, job, run, until, now)
+    until = engine.now() + job.completion_timeout
+    hold_lock(engine, job, run, until)
     return engine.runs.await_report(run, until)
 
 
-def hold_lock(engine: Engine, job: Job, run: Run, until: datetime, now: datetime) -> None:
-    """Prolongs the overlap lock of a run that goes on until then, if its job has one."""
+def hold_lock(engine: Engine, job: Job, run: Run, until: datetime) -> None:
+    """Prolongs the overlap lock of a run that goes on until then, if it has one."""
     if job.spec.overlap is not Overlap.ALLOW:
-        engine.jobs.lock(job.job_id, run.run_id, until + LEASE_MARGIN, now)
+        engine.jobs.prolong(job.job_id, run.run_id, until + LEASE_MARGIN)
 
 
 def completed(engine: Engine, job: Job, run: Run, settings: Settings, output: Json) -> Run | None:
@@ -112,7 +111,7 @@ def _retry(engine: Engine, job: Job, message: Message, run: Run, why: RunError, 
         engine.agenda.file([(floor_minute(not_before), Retry(following))])
     elif engine.queue.send([following], now):
         raise RuntimeError("SQS refused the message of the next attempt")
-    hold_lock(engine, job, run, not_before + job.timeout, now)
+    hold_lock(engine, job, run, not_before + job.timeout)
     return engine.runs.retry(run, why, not_before, now)
 
 

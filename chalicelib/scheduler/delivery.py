@@ -15,13 +15,14 @@ from chalicelib.core.instants import from_iso, iso
 from chalicelib.core.job import Job
 from chalicelib.core.letter import NoChannel, of_run
 from chalicelib.core.run import Run
-from chalicelib.scheduler import channels
+from chalicelib.scheduler import channels, events
 from chalicelib.scheduler.engine import Engine
 
 RETRIES = (timedelta(seconds=10), timedelta(seconds=60), timedelta(seconds=300))
 _ATTEMPTS = 1 + len(RETRIES)
 _LEASE = timedelta(seconds=60)  # longer than an attempt, shorter than its message is invisible
 _AGAIN = timedelta(seconds=1)
+_NOT_DELIVERED = (DeliveryStatus.FAILED, DeliveryStatus.UNDELIVERED)
 _SHOWN = ("status", "reason", "attempts", "delivered_at", "error", "next_attempt_at")
 
 log = logging.getLogger(__name__)
@@ -71,22 +72,42 @@ def carry_out(engine: Engine, facts: Mapping[str, Json], now: datetime) -> timed
     ready_at = from_iso(record["claimed_until"] or record["next_attempt_at"])
     if ready_at > now:
         return ready_at - now
-    claimed = _claim(engine, run, record, now)
+    claimed = _claim(engine, facts, run, record, now)
     if claimed is None:
         return _AGAIN
     after = _attempt(engine, run, str(facts["job_name"]), claimed)
-    if not engine.records.replace(_kind(job_id), run_id, after, claimed):
+    if not _written(engine, facts, run, after, claimed):
         return _AGAIN
     if run.delivery and after["status"] != DeliveryStatus.UNDELIVERED:
         channels.note(engine, str(run.delivery["channel"]), after["error"], engine.now())
     return from_iso(after["next_attempt_at"]) - engine.now() if after["next_attempt_at"] else None
 
 
-def _claim(engine: Engine, run: Run, record: Record, now: datetime) -> Record | None:
+def _written(engine: Engine, facts: Mapping[str, Json], run: Run, after: Record, before: Record) -> bool:
+    """Whether the record was still as it was; whoever writes that the delivery failed tells of it."""
+    if not engine.records.replace(_kind(run.job_id), run.run_id, after, before):
+        return False
+    if after["status"] in _NOT_DELIVERED:
+        data: dict[str, Json] = {
+            "job_id": run.job_id,
+            "job_name": facts["job_name"],
+            "run_id": run.run_id,
+            "channel": run.delivery["channel"] if run.delivery else None,
+            "status": after["status"],
+            "reason": after["error"] or after["reason"],
+            "attempts": after["attempts"],
+        }
+        events.emit(engine, "delivery.failed", data, engine.now())
+    return True
+
+
+def _claim(
+    engine: Engine, facts: Mapping[str, Json], run: Run, record: Record, now: datetime
+) -> Record | None:
     """The record with this attempt counted; None if another was faster, or none is left."""
     if record["attempts"] >= _ATTEMPTS:
         given_up = _ended(record, DeliveryStatus.FAILED, error="its worker was lost in the last attempt")
-        engine.records.replace(_kind(run.job_id), run.run_id, given_up, record)
+        _written(engine, facts, run, given_up, record)
         return None
     claimed = record | {"attempts": record["attempts"] + 1, "claimed_until": iso(now + _LEASE)}
     return claimed if engine.records.replace(_kind(run.job_id), run.run_id, claimed, record) else None
@@ -123,11 +144,9 @@ def give_up(engine: Engine, facts: Mapping[str, Json], reason: str, now: datetim
     run = engine.runs.get(str(facts["job_id"]), str(facts["run_id"]))
     if run is None or not _is_pending(run):
         return
-    kind = _kind(run.job_id)
     while (record := _record(engine, run, now))["status"] == DeliveryStatus.PENDING:
-        engine.records.replace(
-            kind, run.run_id, _ended(record, DeliveryStatus.FAILED, error=record["error"] or reason), record
-        )
+        failed = _ended(record, DeliveryStatus.FAILED, error=record["error"] or reason)
+        _written(engine, facts, run, failed, record)
 
 
 def with_outcomes(engine: Engine, runs: Iterable[Run]) -> list[Run]:

@@ -6,6 +6,7 @@ A report carries the token that the attempt's request brought; whoever has it ma
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,6 +30,8 @@ from chalicelib.scheduler.targets import action_of
 
 _TRIES = 5  # of a write that others come in between of
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -50,10 +53,20 @@ def complete(
     outcome = _without_secrets(engine, job, outcome)
     run = _changed(engine, job_id, run_id, token, lambda run: _ended(engine, job, run, settings, outcome))
     if run.is_finished:
+        _follow_up(engine, job, run, settings, now)
+    return run
+
+
+def _follow_up(engine: Engine, job: Job, run: Run, settings: Settings, now: datetime) -> None:
+    """All that follows from the end. What fails is done by a worker: the target's report has been taken."""
+    try:
         conclude(engine, job, run, now)
         log_runs(engine, [run], now, settings)
         events.tell_of_runs(engine, [(job, run)], now)
-    return run
+    except Exception:
+        log.exception("run %s/%s has ended, but not all know of it yet", run.job_id, run.run_id)
+        if engine.queue.send([_message(run)], now):
+            raise
 
 
 def progress(
@@ -68,7 +81,7 @@ def progress(
     hidden = _hiding(engine, job)
     report = {"at": iso(now), **{name: hidden.value(value) for name, value in said.items()}}
     run = _changed(engine, job_id, run_id, token, lambda run: engine.runs.note_progress(run, report, until))
-    hold_lock(engine, job, run, until, now)
+    hold_lock(engine, job, run, until)
     return run
 
 
@@ -106,7 +119,10 @@ def _changed(
 def _ended(engine: Engine, job: Job, run: Run, settings: Settings, outcome: Json | Failure) -> Run | None:
     if not isinstance(outcome, Failure):
         return completed(engine, job, run, settings, outcome)
-    slot = run.scheduled_for
-    message = Message(job.job_id, run.run_id, run.revision, slot, slot, run.trigger, run.dispatch)
     error = ActionError("reported", outcome.message, permanent=outcome.permanent)
-    return failed(engine, job, message, run, settings, error)
+    return failed(engine, job, _message(run), run, settings, error)
+
+
+def _message(run: Run) -> Message:
+    slot = run.scheduled_for
+    return Message(run.job_id, run.run_id, run.revision, slot, slot, run.trigger, run.dispatch)

@@ -226,8 +226,9 @@ def bury(engine: Engine, message_id: str, body: str, now: datetime) -> None:
             engine.records.put("dead_letter", message_id, record | {"reason": _GAVE_UP}, expires_at)
             return
         message = message_of(engine, body, now)
-    except Invalid as error:
-        engine.records.put("dead_letter", message_id, record | {"reason": str(error)}, expires_at)
+    except (Invalid, KeyError, ValueError) as error:  # an errand may lack what its kind needs
+        reason = str(error) if isinstance(error, Invalid) else f"is no whole errand ({type(error).__name__})"
+        engine.records.put("dead_letter", message_id, record | {"reason": reason}, expires_at)
         return
     if _give_up(engine, message, now):
         engine.records.put("dead_letter", message_id, record | {"reason": _GAVE_UP}, expires_at)

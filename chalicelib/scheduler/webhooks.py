@@ -32,7 +32,8 @@ _SWITCHED: dict[Any, dict[str, Any]] = {
     True: {"consecutive_failures": 0, "disabled_reason": None},
     False: {"disabled_reason": "a person disabled it"},
 }
-_TRIES = 5  # to write one that others change meanwhile
+_TRIES = 50  # to write one that others change meanwhile: deliveries that die together all count
+_PAUSE = 0.05  # seconds at most between two of them
 
 
 # -- what people do
@@ -135,6 +136,7 @@ def change(
         after = changed(before)
         if after == before or engine.records.replace(_KIND, webhook_id, after.model_dump(), record):
             return before, after
+        engine.sleep(_PAUSE * engine.chance())
     raise Conflict(f"webhook {webhook_id} is being changed; try again")
 
 

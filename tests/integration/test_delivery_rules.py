@@ -17,6 +17,7 @@ from chalicelib.core.run import Run, RunStatus
 from chalicelib.scheduler import channels
 from chalicelib.scheduler import delivery as deliveries
 from chalicelib.scheduler import jobs as job_cases
+from chalicelib.scheduler.runs import bury
 from tests.memory import Memory
 from tests.support import MINUTE, START, World
 from tests.unit.test_architecture import ROOT
@@ -235,6 +236,32 @@ def test_an_unknown_channel_is_said_and_not_tried_again(world: World, channel: C
         "undelivered", "no channel slack:#alerts is set up",
     )  # fmt: skip
     assert channel.tries == []
+    assert [data["reason"] for data in failures_told(world)] == ["no channel slack:#alerts is set up"]
+
+
+def failures_told(world: World) -> list[dict[str, Any]]:
+    """The data of the activities of deliveries that failed."""
+    kind = f"activity#{world.clock.now():%Y-%m}"
+    entries = [entry for _, entry in world.engine.records.list(kind)]
+    return [entry["data"] for entry in entries if entry["type"] == "delivery.failed"]
+
+
+def test_somebody_is_told_of_a_delivery_that_failed_for_good(world: World, channel: Channel) -> None:
+    run = world.trigger(job_with(world))
+    channel.failures = [DOWN] * 4
+    world.deliver()
+    assert failures_told(world) == []
+    world.drain()
+    assert failures_told(world) == [
+        {
+            "job_id": run.job_id, "job_name": "a job", "run_id": run.run_id, "channel": "webhook:ops",
+            "status": "failed", "reason": "webhook:ops: it refused the connection", "attempts": 4,
+        }
+    ]  # fmt: skip
+    [(_, notification)] = world.engine.records.list(f"notification#{world.clock.now():%Y-%m}")
+    assert notification["message"] == (
+        "A result of a job could not be delivered: webhook:ops: it refused the connection"
+    )
 
 
 def test_a_job_that_is_deleted_meanwhile_is_told_of_all_the_same(world: World, channel: Channel) -> None:
@@ -270,6 +297,16 @@ def test_an_errand_that_the_queue_gives_up_fails_the_delivery(world: World, chan
     assert (delivery["status"], delivery["error"]) == (
         "failed", "the queue gave up after its last receive",
     )  # fmt: skip
+    assert [data["status"] for data in failures_told(world)] == ["failed"]
+
+
+@pytest.mark.parametrize("kind", ErrandKind)
+def test_an_errand_that_lacks_its_facts_is_a_dead_letter_with_the_reason(
+    world: World, kind: ErrandKind
+) -> None:
+    bury(world.engine, "m-1", Errand(kind, {}, START).encode(), START)
+    reason = (world.engine.records.get("dead_letter", "m-1") or {})["reason"]
+    assert reason.startswith("is no whole errand")
 
 
 def test_an_sqs_that_refuses_the_errand_is_asked_again(world: World, channel: Channel) -> None:

@@ -14,6 +14,8 @@ from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus
 from chalicelib.scheduler import jobs as job_cases
 from chalicelib.scheduler import reports
+from chalicelib.scheduler import runs as run_cases
+from chalicelib.scheduler.history import logged_runs
 from tests.support import MINUTE, SECOND, START, World, at
 
 FAR = "0 16 * * *"
@@ -190,6 +192,33 @@ def test_cancelling_it_releases_the_lock_at_once(world: World) -> None:
     assert world.state(job).counts == {"cancelled": 1}
 
 
+def test_a_cancellation_that_the_targets_answer_overtook_releases_the_lock_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, message = begun(world, overlap="skip")
+    run = world.run(message)
+    reads = [run.model_copy(update={"is_awaited": False}), run]  # the first is from before the answer
+    monkeypatch.setattr(run_cases, "get_run", lambda *given: reads.pop(0))
+    world.cancel(run)
+    assert world.state(job).lock_run is None
+
+
+def test_a_report_of_progress_that_the_end_overtakes_takes_no_lock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, message = begun(world, overlap="skip")
+    note = world.engine.runs.note_progress
+
+    def overtaken(*given: Any) -> Run | None:
+        noted = note(*given)
+        complete(world, message)
+        return noted
+
+    monkeypatch.setattr(world.engine.runs, "note_progress", overtaken)
+    progress(world, message)
+    assert world.state(job).lock_run is None
+
+
 def test_a_long_wait_uses_up_no_message(world: World) -> None:
     job = world.job(FAR, completion_timeout_seconds=604_800)
     world.outcomes.append(Accepted(None))
@@ -250,6 +279,22 @@ def test_a_report_cut_off_anywhere_is_settled_in_the_end(world: World, nth: int,
     assert run.is_finished
     assert world.state(job).counts == {run.status.value: 1}
     assert world.state(job).lock_run is None
+
+
+def test_a_report_is_taken_although_what_follows_fails_and_a_worker_does_that(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, message = begun(world, overlap="skip")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_cases, "on_end", lambda *given: 1 / 0)
+        assert complete(world, message).status is RunStatus.COMPLETED
+    later(world, SECOND)
+    assert world.state(job).counts == {"completed": 1}
+    assert [entry[1] for entry in logged(world)] == [message.run_id]
+
+
+def logged(world: World) -> list[tuple[str, str]]:
+    return [*logged_runs(world.engine, START - MINUTE, world.clock.now() + MINUTE)]
 
 
 def test_an_accepted_run_that_was_lost_and_taken_over_is_one_attempt_more(world: World) -> None:

@@ -13,8 +13,10 @@ import pytest
 from chalicelib.core.access import Principal, Role
 from chalicelib.core.agenda import Slots
 from chalicelib.core.audit import digest
+from chalicelib.core.instants import iso
 from chalicelib.core.run import RunStatus
-from chalicelib.scheduler import audit
+from chalicelib.core.webhook import Webhook
+from chalicelib.scheduler import audit, webhooks
 from chalicelib.scheduler import jobs as job_cases
 from chalicelib.scheduler.settle import settle
 from chalicelib.scheduler.tick import tick
@@ -193,6 +195,22 @@ def test_a_cancel_and_a_claim_at_once_leave_one_verdict(world: World) -> None:
     statuses = world.statuses(job)
     assert set(statuses) <= {RunStatus.COMPLETED, RunStatus.CANCELLED}
     assert sum(world.state(job).counts.values()) == 6
+
+
+def test_of_many_deliveries_that_die_at_once_each_is_counted(world: World) -> None:
+    time = iso(START)
+    hook = Webhook(
+        id="wh_1", name="ops", url="https://a.example", events=("*",), created_at=time, updated_at=time
+    )
+    world.engine.records.put("webhook", hook.id, hook.model_dump())
+    deaths = at_once(10, lambda _: webhooks.change(world.engine, hook.id, one_more_dead))
+    assert all(deaths)
+    after = webhooks.get(world.engine, hook.id)
+    assert (after.consecutive_failures, after.enabled) == (10, False)
+
+
+def one_more_dead(webhook: Webhook) -> Webhook:
+    return webhooks.with_a_dead_delivery(webhook, "answered 500", START)
 
 
 def test_an_audit_chain_that_eight_threads_append_to_stays_whole(world: World) -> None:

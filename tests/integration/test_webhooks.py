@@ -408,6 +408,37 @@ def test_an_answer_of_a_hundred_megabytes_is_cut(town: Town) -> None:
     assert (delivery.status, delivery.response) == (DeliveryStatus.DELIVERED, "x" * 1024)
 
 
+@pytest.mark.parametrize("size", [b"-1", b"-5", b"many"])
+def test_a_chunk_of_an_impossible_size_is_an_attempt_that_failed_and_is_not_read_to_its_end(
+    town: Town, size: bytes
+) -> None:
+    hook, _ = town.hook()
+    sent: list[int] = []
+
+    def flood(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n")
+        for _ in range(1000):
+            handler.wfile.write(b"x" * 100_000)
+            sent.append(100_000)
+
+    town.receiver.answers = [flood]
+    happen(town)
+    town.world.deliver()
+    (delivery,) = town.deliveries(hook)
+    assert "ended early" in (delivery.attempts[0].error or "")
+    assert sum(sent) < 50_000_000  # what the sockets hold
+
+
+def test_an_attempt_that_breaks_counts_as_one_that_failed(town: Town) -> None:
+    hook, _ = town.hook()
+    town.world.engine.secrets.put(webhooks.secret_name(hook.id), "whsec_\u00e4")
+    happen(town)
+    town.world.drain()
+    (delivery,) = town.deliveries(hook)
+    assert delivery.status is DeliveryStatus.RETRYING
+    assert delivery.attempts[0].error == "the attempt broke (ValueError)"
+
+
 def test_an_answer_of_a_byte_a_second_ends_with_its_time(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posting, "PATIENCE", timedelta(seconds=0.5))
     hook, _ = town.hook()

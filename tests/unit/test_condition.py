@@ -42,7 +42,13 @@ def test_a_missing_name_is_false_and_the_reason_says_so(output: object) -> None:
 
 @pytest.mark.parametrize(
     ("expression", "output"),
-    [("a / b > 1", {"a": 1, "b": 0}), ("a > 1", {"a": "x"}), ("a * b > 1", {"a": "x", "b": 10**9})],
+    [
+        ("a / b > 1", {"a": 1, "b": 0}),
+        ("a > 1", {"a": "x"}),
+        ("a * b > 1", {"a": "x", "b": 10**9}),
+        ("'%999999999d' % a", {"a": 1}),
+        ("a % b", {"a": "%999999999d", "b": 1}),
+    ],
 )
 def test_what_cannot_be_evaluated_is_false_and_says_why(expression: str, output: dict[str, object]) -> None:
     verdict = judge(expression, output)  # type: ignore[arg-type]

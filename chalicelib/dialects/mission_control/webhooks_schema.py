@@ -35,7 +35,7 @@ def _events(names: list[str]) -> list[str]:
 
 def _secret(text: str) -> str:
     if issue := secret_problem(text):
-        raise ValueError(issue)
+        raise ValueError(f"{issue}, or leave it out to get one")
     return text
 
 

@@ -109,6 +109,7 @@ def test_urls_and_secrets_are_written_and_never_shown(
         ({"name": "slack", "url": SLACK, "secret": SECRET}, "secret", "webhooks only"),
         ({"name": "webhook:w", "url": "ftp://example.com"}, "url", "http"),
         ({"name": "webhook:w", "url": "https://example.com", "secret": "\u00e4"}, "secret", "base64"),
+        ({"name": "webhook:w", "url": "https://example.com", "secret": "whsec_AAAA"}, "secret", "24 to 64"),
         ({"name": "slack", "url": SLACK, "colour": "red"}, "colour", "no field"),
     ],
 )
