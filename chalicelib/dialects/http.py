@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar, get_type_hints
+from urllib.parse import unquote
 
 from chalice.app import Chalice, Request, Response
 from pydantic import BaseModel, ValidationError
@@ -69,7 +70,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Call:
-    """A request: who asks, of which engine, for what."""
+    """A request: who asks, of which engine, for what. `path` has the variables of the path, URL-decoded."""
 
     engine: Engine
     who: Principal
@@ -257,9 +258,10 @@ def _api_of(apis: Sequence[Api], request: Request) -> Api:
 def _chalice_view(app: Chalice, candidates: Sequence[Candidate], host: Host) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         request: Any = app.current_request  # there is one while a view runs
+        decoded = {name: unquote(value) for name, value in path.items()}  # the gateway leaves them encoded
         api, route = _chosen(candidates, request)
         try:
-            answer = _answer(route, host, request, path)
+            answer = _answer(route, host, request, decoded)
         except BelfryError as error:
             return _response(*api.render_error(error))
         except Exception:

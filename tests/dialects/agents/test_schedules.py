@@ -309,6 +309,17 @@ def test_an_agents_id_that_none_can_have_is_400(api: Client) -> None:
     refused(api("POST", "/api/agents/a%20b/schedules", DAILY), 400, "VALIDATION_ERROR", "id")
 
 
+def test_the_ids_of_a_path_may_be_percent_encoded(api: Client) -> None:
+    encoded, plain = "/api/agents/team%3Aone/schedules", "/api/agents/team:one/schedules"
+    reply = api("POST", encoded, DAILY)
+    assert reply.status == 201
+    schedule = reply.body["id"]
+    for path in (encoded, plain):
+        assert [one["id"] for one in api("GET", path).body["schedules"]] == [schedule]
+    assert api("GET", f"{encoded}/{schedule.replace('-', '%2D')}").body["id"] == schedule
+    assert api("GET", f"{JOBS}?agent_id=team:one").body["count"] == 1
+
+
 def test_what_never_reaches_a_view_has_the_same_envelope(api: Client) -> None:
     wrong_kind = api("POST", SCHEDULES, DAILY, {"Content-Type": "text/plain"})
     refused(wrong_kind, 415, "UNSUPPORTED_MEDIA_TYPE")
