@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -362,8 +363,10 @@ def _detail(place: str, problem: Mapping[str, Any]) -> Detail:
             return Detail(f"{place}.type", f"should be one of {problem['ctx']['expected_tags']}")
         case "model_type" | "model_attributes_type" | "dict_type":
             return Detail(place or "body", "should be an object")
-    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    return Detail(place or "body", message)
+    return Detail(place or "body", _SUBJECT.sub("", str(problem["msg"])))
+
+
+_SUBJECT = re.compile("^(Value error, |(Input|String|List|Dictionary) (?=should ))")  # the field is the subject
 
 
 def _place(loc: Sequence[str | int]) -> str:

@@ -294,6 +294,11 @@ def test_a_missing_field_is_400_and_named(api: Client, missing: str) -> None:
     assert "is required" in refused(api("POST", SCHEDULES, body), 400, "VALIDATION_ERROR", missing)
 
 
+def test_an_issue_is_a_sentence_about_its_field(api: Client) -> None:
+    message = refused(api("POST", SCHEDULES, DAILY | {"name": ""}), 400, "VALIDATION_ERROR", "name")
+    assert message == "name: should have at least 1 character"
+
+
 def test_a_past_instant_says_that_it_has_passed(api: Client) -> None:
     message = refused(api("POST", SCHEDULES, REMINDER), 400, "VALIDATION_ERROR", "next_run")
     assert message == "next_run: 2024-12-20T15:00:00Z has passed; give a time to come"
