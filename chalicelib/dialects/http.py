@@ -366,7 +366,7 @@ def _detail(place: str, problem: Mapping[str, Any]) -> Detail:
     return Detail(place or "body", _SUBJECT.sub("", str(problem["msg"])))
 
 
-_SUBJECT = re.compile("^(Value error, |(Input|String|List|Dictionary) (?=should ))")  # the field is the subject
+_SUBJECT = re.compile("^(Value error, |(Input|String|List|Dictionary) (?=should ))")  # not the field's
 
 
 def _place(loc: Sequence[str | int]) -> str:
