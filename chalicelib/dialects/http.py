@@ -27,6 +27,7 @@ from chalicelib.core.errors import (
     Forbidden,
     Invalid,
     MethodNotAllowed,
+    NotFound,
     TooLarge,
     UnsupportedMediaType,
 )
@@ -37,6 +38,7 @@ from chalicelib.scheduler.access import authenticate
 from chalicelib.scheduler.engine import Engine
 
 BODY_LIMIT = 256 * 1024  # bytes
+PATH_LIMIT = 512  # bytes of a variable: no id is longer, and DynamoDB refuses keys of over 1,024
 SESSION_COOKIE = "mc-session"
 _CONTENT_TYPES = ["application/json", "application/x-www-form-urlencoded"]  # the second is what curl -d sends
 
@@ -282,6 +284,7 @@ def _answer(route: Route, host: Host, request: Request, path: Mapping[str, str])
         who = authenticate(engine, credentials(request), host.anonymous_role(), now)
         if not who.role.includes(route.role):
             raise Forbidden(route.role)
+    _refuse_endless(path)
     call = Call(engine, who, path, request, now)
     answer = route.view(call, **route.arguments(call))
     if route.writes:
@@ -290,6 +293,13 @@ def _answer(route: Route, host: Host, request: Request, path: Mapping[str, str])
         audit.append(engine, answer.who or who, route.writes, target, details, now)
         engine.counters.add(Tally(bucket(now), activity=1))
     return answer
+
+
+def _refuse_endless(path: Mapping[str, str]) -> None:
+    """Raises NotFound where a variable is longer than any key can be."""
+    for name, value in path.items():
+        if len(value.encode()) > PATH_LIMIT:
+            raise NotFound(name, f"{value[:32]}...")
 
 
 def credentials(request: Request) -> Credentials:

@@ -325,6 +325,13 @@ def test_the_ids_of_a_path_may_be_percent_encoded(api: Client) -> None:
     assert api("GET", f"{JOBS}?agent_id=team:one").body["count"] == 1
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_an_id_longer_than_any_key_is_404_and_not_looked_up(api: Client, method: str) -> None:
+    reply = api(method, f"{SCHEDULES}/schedule-{'%C3%A9' * 300}", {"name": "x"} if method == "PUT" else None)
+    message = refused(reply, 404, "NOT_FOUND")
+    assert message == f"no schedule_id 'schedule-{'é' * 23}...'"
+
+
 def test_what_never_reaches_a_view_has_the_same_envelope(api: Client) -> None:
     wrong_kind = api("POST", SCHEDULES, DAILY, {"Content-Type": "text/plain"})
     refused(wrong_kind, 415, "UNSUPPORTED_MEDIA_TYPE")
