@@ -19,7 +19,7 @@ class Kind(StrEnum):
     """How a value is written, and what it is in use."""
 
     BOOLEAN = "boolean"  # true or false
-    NATURAL = "natural"  # a whole number from 0 up
+    NATURAL = "natural"  # a whole number from 0 to 99999: as many days stay within what dates can be
     TEXT = "text"  # any text
     URL = "url"  # http or https, without credentials, query or fragment
     REPOSITORIES = "repositories"  # owner/name, separated by commas
@@ -56,7 +56,7 @@ _LABEL = r"[\w-]{1,63}"  # of a host's name
 
 _PARSERS: dict[Kind, tuple[Callable[[str], Any], re.Pattern[str], str]] = {
     Kind.BOOLEAN: (lambda text: text == "true", re.compile("true|false"), "true or false"),
-    Kind.NATURAL: (int, re.compile("[0-9]{1,9}", re.ASCII), "a whole number from 0 up"),
+    Kind.NATURAL: (int, re.compile("[0-9]{1,5}", re.ASCII), "a whole number from 0 to 99999"),
     Kind.TEXT: (str, re.compile(r".{0,2000}", re.DOTALL), "text of at most 2,000 characters"),
     Kind.URL: (
         lambda text: text.rstrip("/"),

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar, get_type_hints
+from urllib.parse import unquote
 
 from chalice.app import Chalice, Request, Response
 from pydantic import BaseModel, ValidationError
@@ -25,6 +27,7 @@ from chalicelib.core.errors import (
     Forbidden,
     Invalid,
     MethodNotAllowed,
+    NotFound,
     TooLarge,
     UnsupportedMediaType,
 )
@@ -35,6 +38,7 @@ from chalicelib.scheduler.access import authenticate
 from chalicelib.scheduler.engine import Engine
 
 BODY_LIMIT = 256 * 1024  # bytes
+PATH_LIMIT = 512  # bytes of a variable: no id is longer, and DynamoDB refuses keys of over 1,024
 SESSION_COOKIE = "mc-session"
 _CONTENT_TYPES = ["application/json", "application/x-www-form-urlencoded"]  # the second is what curl -d sends
 
@@ -69,7 +73,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Call:
-    """A request: who asks, of which engine, for what."""
+    """A request: who asks, of which engine, for what. `path` has the variables of the path, URL-decoded."""
 
     engine: Engine
     who: Principal
@@ -257,9 +261,10 @@ def _api_of(apis: Sequence[Api], request: Request) -> Api:
 def _chalice_view(app: Chalice, candidates: Sequence[Candidate], host: Host) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         request: Any = app.current_request  # there is one while a view runs
+        decoded = {name: unquote(value) for name, value in path.items()}  # the gateway leaves them encoded
         api, route = _chosen(candidates, request)
         try:
-            answer = _answer(route, host, request, path)
+            answer = _answer(route, host, request, decoded)
         except BelfryError as error:
             return _response(*api.render_error(error))
         except Exception:
@@ -279,6 +284,7 @@ def _answer(route: Route, host: Host, request: Request, path: Mapping[str, str])
         who = authenticate(engine, credentials(request), host.anonymous_role(), now)
         if not who.role.includes(route.role):
             raise Forbidden(route.role)
+    _refuse_endless(path)
     call = Call(engine, who, path, request, now)
     answer = route.view(call, **route.arguments(call))
     if route.writes:
@@ -287,6 +293,13 @@ def _answer(route: Route, host: Host, request: Request, path: Mapping[str, str])
         audit.append(engine, answer.who or who, route.writes, target, details, now)
         engine.counters.add(Tally(bucket(now), activity=1))
     return answer
+
+
+def _refuse_endless(path: Mapping[str, str]) -> None:
+    """Raises NotFound where a variable is longer than any key can be."""
+    for name, value in path.items():
+        if len(value.encode()) > PATH_LIMIT:
+            raise NotFound(name, f"{value[:32]}...")
 
 
 def credentials(request: Request) -> Credentials:
@@ -360,8 +373,10 @@ def _detail(place: str, problem: Mapping[str, Any]) -> Detail:
             return Detail(f"{place}.type", f"should be one of {problem['ctx']['expected_tags']}")
         case "model_type" | "model_attributes_type" | "dict_type":
             return Detail(place or "body", "should be an object")
-    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    return Detail(place or "body", message)
+    return Detail(place or "body", _SUBJECT.sub("", str(problem["msg"])))
+
+
+_SUBJECT = re.compile("^(Value error, |(Input|String|List|Dictionary) (?=should ))")  # not the field's
 
 
 def _place(loc: Sequence[str | int]) -> str:

@@ -52,9 +52,12 @@ def clean(engine: Engine, now: datetime, has_time: Callable[[], bool], *, dry_ru
 
 
 def _steps(engine: Engine, now: datetime, dry_run: bool) -> Iterator[tuple[str, Callable[[], int]]]:
-    """Each removes some of a table's stale records, and gives how many."""
+    """Each removes some of a table's stale records, and gives how many.
+
+    The audit log comes last: a broken one raises, and the other tables are clean by then.
+    """
     settings = engine.settings()
-    for table in TABLES:
+    for table in sorted(TABLES, key=lambda table: table == "audit_log"):
         days = settings[f"retention.{table}"]
         if not days:
             continue

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core.audit import BrokenLink
 from chalicelib.core.chain import PipelineRun
 from chalicelib.core.instants import iso
 from chalicelib.core.retention import months_until
 from chalicelib.scheduler import audit
+from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import TASKS
 from tests.integration.tasks_support import attempt
 from tests.memory import Memory
@@ -161,6 +163,21 @@ def _falling(to: int) -> Callable[[], float]:
     """Seconds left: enough for so many questions."""
     asked = count(1)
     return lambda: 300.0 if next(asked) <= to else 10.0
+
+
+def test_a_broken_audit_log_fails_the_task_but_keeps_no_other_table_from_its_cleanup(
+    memory: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(engine: Engine, now: datetime, dry_run: bool) -> int:
+        raise BrokenLink(10, "is not as it was written")
+
+    monkeypatch.setattr(audit, "prune", broken)
+    for kind, days in MONTHLY.values():
+        add(memory, kind, START - days * DAY - MILLISECOND)
+    assert len(rows(memory)) == 3
+    with pytest.raises(BrokenLink, match="entry 10"):
+        cleaned(memory)
+    assert rows(memory) == set()
 
 
 def test_nothing_to_do_is_said_in_the_plural(memory: World) -> None:

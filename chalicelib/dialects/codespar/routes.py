@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 from chalicelib.core.access import Role
 from chalicelib.core.instants import parse_instant
 from chalicelib.core.job import Job, State
@@ -80,5 +78,5 @@ def _of_system(call: Call) -> list[tuple[Job, State]]:
 
 
 def _named(call: Call) -> Job:
-    """The task of the path, whose name comes URL-encoded. Raises NotFound."""
-    return named(_of_system(call), unquote(call.path["name"]))
+    """The task of the path. Raises NotFound."""
+    return named(_of_system(call), call.path["name"])

@@ -40,6 +40,8 @@ class MissionControlError(BaseModel):
 
 def render(error: BelfryError | None) -> tuple[int, dict[str, Any]]:
     """Status and body; None is an error of ours, of which the caller learns no more than that."""
+    if isinstance(error, Unauthorized):
+        error = Unauthorized()  # one sentence for all of them, so the contract
     for kind, status in STATUSES.items():
         if isinstance(error, kind):
             return status, {"error": str(error)}

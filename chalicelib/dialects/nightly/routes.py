@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 from chalicelib.core.access import Role
 from chalicelib.core.instants import short_iso
 from chalicelib.core.job import Job, Origin
@@ -62,7 +60,7 @@ def trigger_job(call: Call, body: TriggerNightly) -> Answer:
 
 @API.route("GET", f"{JOB}/last-result", gives=LastResult)
 def get_last_result(call: Call) -> Answer:
-    name = _name(call)
+    name = call.path["job_name"]
     return Answer(result_view(name, named.last_run(call.engine, Origin.NIGHTLY, name)))
 
 
@@ -76,11 +74,7 @@ def deregister_job(call: Call) -> Answer:
 
 def _writable(call: Call) -> Job:
     """The job, which the caller may change."""
-    job, _ = named.find(call.engine, Origin.NIGHTLY, _name(call))
+    job, _ = named.find(call.engine, Origin.NIGHTLY, call.path["job_name"])
     if job.spec.action:
         call.may_use(job.spec.action)
     return job
-
-
-def _name(call: Call) -> str:
-    return unquote(call.path["job_name"])

@@ -294,6 +294,11 @@ def test_a_missing_field_is_400_and_named(api: Client, missing: str) -> None:
     assert "is required" in refused(api("POST", SCHEDULES, body), 400, "VALIDATION_ERROR", missing)
 
 
+def test_an_issue_is_a_sentence_about_its_field(api: Client) -> None:
+    message = refused(api("POST", SCHEDULES, DAILY | {"name": ""}), 400, "VALIDATION_ERROR", "name")
+    assert message == "name: should have at least 1 character"
+
+
 def test_a_past_instant_says_that_it_has_passed(api: Client) -> None:
     message = refused(api("POST", SCHEDULES, REMINDER), 400, "VALIDATION_ERROR", "next_run")
     assert message == "next_run: 2024-12-20T15:00:00Z has passed; give a time to come"
@@ -307,6 +312,24 @@ def test_a_body_that_is_no_schedule_is_400(api: Client, body: bytes) -> None:
 
 def test_an_agents_id_that_none_can_have_is_400(api: Client) -> None:
     refused(api("POST", "/api/agents/a%20b/schedules", DAILY), 400, "VALIDATION_ERROR", "id")
+
+
+def test_the_ids_of_a_path_may_be_percent_encoded(api: Client) -> None:
+    encoded, plain = "/api/agents/team%3Aone/schedules", "/api/agents/team:one/schedules"
+    reply = api("POST", encoded, DAILY)
+    assert reply.status == 201
+    schedule = reply.body["id"]
+    for path in (encoded, plain):
+        assert [one["id"] for one in api("GET", path).body["schedules"]] == [schedule]
+    assert api("GET", f"{encoded}/{schedule.replace('-', '%2D')}").body["id"] == schedule
+    assert api("GET", f"{JOBS}?agent_id=team:one").body["count"] == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_an_id_longer_than_any_key_is_404_and_not_looked_up(api: Client, method: str) -> None:
+    reply = api(method, f"{SCHEDULES}/schedule-{'%C3%A9' * 300}", {"name": "x"} if method == "PUT" else None)
+    message = refused(reply, 404, "NOT_FOUND")
+    assert message == f"no schedule_id 'schedule-{'é' * 23}...'"
 
 
 def test_what_never_reaches_a_view_has_the_same_envelope(api: Client) -> None:

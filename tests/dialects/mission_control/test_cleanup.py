@@ -8,6 +8,8 @@ import pytest
 
 from chalicelib import composition
 from chalicelib.core.instants import iso
+from chalicelib.core.settings import SETTINGS, Kind
+from chalicelib.scheduler import targets
 from tests.dialects.conftest import Client
 
 CLEANUP = "/api/cleanup"
@@ -47,3 +49,11 @@ def test_errors_are_in_mission_controls_envelope(api: Client, monkeypatch: pytes
     monkeypatch.setenv("BELFRY_ANONYMOUS_ROLE", "none")
     reply = api("POST", CLEANUP, {})
     assert (reply.status, reply.body) == (401, {"error": "Authentication required"})
+
+
+def test_the_longest_retentions_are_within_what_dates_can_be(api: Client) -> None:
+    keys = [key for key, setting in SETTINGS.items() if setting.kind is Kind.NATURAL]
+    assert api("PUT", "/api/settings", {"settings": dict.fromkeys(keys, "99999")}).status == 200
+    assert api("POST", CLEANUP).body["message"] == "Cleaned 0 stale records"
+    assert targets.mark_silent_agents(composition.engine(), datetime.now(UTC)) == []
+    assert composition.engine().settings().run_expiry(datetime.now(UTC)) is not None

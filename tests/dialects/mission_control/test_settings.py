@@ -76,8 +76,9 @@ def test_what_is_written_is_read_with_who_and_when_and_reset_again(mission: Miss
     ("settings", "issue"),
     [
         ({"engine.paused": "yes"}, "engine.paused: give true or false"),
-        ({"retention.runs": "-1"}, "retention.runs: give a whole number from 0 up"),
-        ({"retention.runs": ""}, "retention.runs: give a whole number from 0 up"),
+        ({"retention.runs": "-1"}, "retention.runs: give a whole number from 0 to 99999"),
+        ({"retention.runs": ""}, "retention.runs: give a whole number from 0 to 99999"),
+        ({"retention.runs": "100000"}, "retention.runs: give a whole number from 0 to 99999"),
         ({"retention.runs": 30}, "settings.retention.runs: should be a valid string"),
         ({"engine.paused": True}, "settings.engine.paused: should be a valid string"),
         ({"nope": "1"}, "nope: 'nope' is no setting; GET /api/settings lists them"),
