@@ -25,10 +25,10 @@ from chalicelib.core.settings import Settings
 from chalicelib.scheduler import errands, events
 from chalicelib.scheduler.attempts import attempt, failed
 from chalicelib.scheduler.chains import message_of, on_end
-from chalicelib.scheduler.delivery import dispatch
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.missed import missed_run
+from chalicelib.scheduler.run_delivery import dispatch
 from chalicelib.scheduler.settle import LEASE_MARGIN, VISIBILITY_MARGIN, is_free, settle, wake
 
 _PATIENCE = timedelta(seconds=5)  # a worker sleeps this long at most for a run that is not due yet

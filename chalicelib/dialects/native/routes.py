@@ -72,7 +72,7 @@ from chalicelib.dialects.native.schema import (
     ValidationView,
     ZoneQuery,
 )
-from chalicelib.scheduler import chains, delivery, history, insight, jobs, language, reports, runs
+from chalicelib.scheduler import chains, history, insight, jobs, language, reports, run_delivery, runs
 from chalicelib.scheduler.status import engine_status
 
 JOBS = "/api/scheduler/jobs"
@@ -340,7 +340,7 @@ def _shown(call: Call, job_id: str) -> dict[str, object]:
 
 def _runs(call: Call, found: list[Run]) -> list[dict[str, Any]]:
     """As they are shown, each with what became of its delivery."""
-    return [run_view(run) for run in delivery.with_outcomes(call.engine, found)]
+    return [run_view(run) for run in run_delivery.with_outcomes(call.engine, found)]
 
 
 def _queued(run: Run) -> Answer:
