@@ -55,7 +55,7 @@ def _names(node: ast.AST, path: Path) -> list[str]:
 def allowed(path: Path) -> set[str]:
     folder, *rest = path.relative_to(LIBRARY).parts
     if folder == "dialects":
-        own = {"dialects.http"} | ({f"dialects.{rest[0]}"} if len(rest) > 1 else set())
+        own = {"dialects.http", "dialects.errors"} | ({f"dialects.{rest[0]}"} if len(rest) > 1 else set())
         return OWN_IMPORTS[folder] | own
     return OWN_IMPORTS[folder]
 

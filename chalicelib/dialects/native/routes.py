@@ -16,6 +16,17 @@ from chalicelib.core.job import Job, JobStatus, Spec
 from chalicelib.core.run import Run
 from chalicelib.core.schedule import zone
 from chalicelib.dialects.http import Answer, Api, Call, validated
+from chalicelib.dialects.native.chains_schema import (
+    ChainList,
+    ChainView,
+    CreateChain,
+    Definition,
+    DiagramQuery,
+    ExecutionDetailView,
+    ExecutionList,
+    ExecutionsQuery,
+    Started,
+)
 from chalicelib.dialects.native.convert import (
     calendar_view,
     chain_view,
@@ -32,27 +43,28 @@ from chalicelib.dialects.native.convert import (
     validation_view,
 )
 from chalicelib.dialects.native.errors import render
-from chalicelib.dialects.native.schema import (
+from chalicelib.dialects.native.insight_schema import (
     CalendarQuery,
     CalendarView,
-    ChainList,
-    ChainView,
-    CompleteRun,
-    CreateChain,
-    CreateJob,
-    Definition,
-    DiagramQuery,
-    ExecutionDetailView,
-    ExecutionList,
-    ExecutionsQuery,
     HeatmapView,
+    JobStatisticsView,
+    ParseText,
+    StatisticsView,
+    StatusView,
+    SuggestionList,
+    UnderstoodView,
+    ValidateQuery,
+    ValidationView,
+    ZoneQuery,
+)
+from chalicelib.dialects.native.schema import (
+    CompleteRun,
+    CreateJob,
     JobList,
     JobsQuery,
-    JobStatisticsView,
     JobView,
     NativeError,
     NoFields,
-    ParseText,
     PauseJob,
     Queued,
     RecentRuns,
@@ -61,16 +73,8 @@ from chalicelib.dialects.native.schema import (
     RunList,
     RunsQuery,
     RunView,
-    Started,
-    StatisticsView,
-    StatusView,
-    SuggestionList,
     TriggerJob,
-    UnderstoodView,
     UpdateJob,
-    ValidateQuery,
-    ValidationView,
-    ZoneQuery,
 )
 from chalicelib.scheduler import chains, history, insight, jobs, language, reports, run_delivery, runs
 from chalicelib.scheduler.status import engine_status
