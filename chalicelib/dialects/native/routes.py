@@ -15,7 +15,7 @@ from chalicelib.core.instants import parse_instant
 from chalicelib.core.job import Job, JobStatus, Spec
 from chalicelib.core.run import Run
 from chalicelib.core.schedule import zone
-from chalicelib.dialects.http import Answer, Api, Call, validated
+from chalicelib.dialects.http import Answer, Api, Call
 from chalicelib.dialects.native.chains_schema import (
     ChainList,
     ChainView,
@@ -76,6 +76,7 @@ from chalicelib.dialects.native.schema import (
     TriggerJob,
     UpdateJob,
 )
+from chalicelib.dialects.parsing import validated
 from chalicelib.scheduler import chains, history, insight, jobs, language, reports, run_delivery, runs
 from chalicelib.scheduler.status import engine_status
 
