@@ -31,12 +31,12 @@ from chalicelib.aws.workflows import Workflows
 from chalicelib.core import backup
 from chalicelib.core.access import Role
 from chalicelib.core.action import Action, Attempt, Json, Outcome
-from chalicelib.delivery import Tools, check, deliver, events
+from chalicelib.delivery import Tools, check, deliver, event_posts
 from chalicelib.handlers import ENGINE_HANDLERS, HANDLERS
 from chalicelib.handlers import JOBS as HANDLER_JOBS
 from chalicelib.net import wire
 from chalicelib.net.addresses import networks
-from chalicelib.scheduler import access, builtins, secrets, subchains, usage
+from chalicelib.scheduler import access, builtins, chain_actions, secrets, usage
 from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import JOBS as TASK_JOBS
 from chalicelib.tasks import TASKS
@@ -99,14 +99,14 @@ def compose(environment: os._Environ[str] | dict[str, str], **changes: Any) -> E
         tasks={name: partial(_with_engine, call, lambda: made) for name, call in TASKS.items()},
         secret=lambda name: secrets.value_of(made, name),
         record_usage=lambda facts: usage.record(made, facts, made.now()),
-        start_chain=lambda chain_id, attempt: subchains.start(made, chain_id, attempt),
+        start_chain=lambda chain_id, attempt: chain_actions.start(made, chain_id, attempt),
     )
     parts |= {
         "perform": partial(_perform, tools),
         "deliver": partial(deliver, Tools(client=_action_client, networks=reachable)),
         "check_channel": check,
-        "post": partial(events.post, reachable),
-        "may_reach": partial(events.may_reach, reachable),
+        "post": partial(event_posts.post, reachable),
+        "may_reach": partial(event_posts.may_reach, reachable),
         "ask_model": model.ask,
         "handlers": tools.handlers,
         "fetch": partial(_fetch, reachable),

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-LONGEST = 4096  # characters: a standard parameter holds no more
 _REMEMBERED = 60.0  # seconds: SSM answers 40 requests a second
 
 

@@ -42,10 +42,6 @@ class Invalid(BelfryError, ValueError):
     def one(cls, field: str, issue: str) -> Invalid:
         return cls(Detail(field, issue))
 
-    def under(self, prefix: str) -> Invalid:
-        """The same, with the fields placed below `prefix`."""
-        return Invalid(*(Detail(f"{prefix}.{field}", issue) for field, issue in self.details))
-
 
 class BadRequest(BelfryError):
     """The body is no JSON object, or the like."""

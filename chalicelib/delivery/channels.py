@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from chalicelib.core.errors import ActionError, Invalid
 from chalicelib.core.letter import Address, Letter
-from chalicelib.delivery import queues, services, topics, webhook
+from chalicelib.delivery import queues, services, topics, webhook_channel
 from chalicelib.delivery.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def _needs_none(address: Address) -> None:
 CHANNELS = {
     "sns": Channel(_needs_none, topics.send),
     "sqs": Channel(_needs_none, queues.send),
-    "webhook": Channel(webhook.check, webhook.send),
+    "webhook": Channel(webhook_channel.check, webhook_channel.send),
 }
 OTHERS = Channel(services.check, services.send)
 

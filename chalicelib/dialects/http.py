@@ -6,24 +6,21 @@ and gives an `Answer`; what it raises of the error tree is rendered by its diale
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 from urllib.parse import unquote
 
 from chalice.app import Chalice, Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from chalicelib.core.access import Credentials, Principal, Role
-from chalicelib.core.action import KINDS, Action
+from chalicelib.core.action import Action
 from chalicelib.core.errors import (
     BadRequest,
     BelfryError,
-    Detail,
     Forbidden,
     Invalid,
     MethodNotAllowed,
@@ -33,6 +30,7 @@ from chalicelib.core.errors import (
 )
 from chalicelib.core.ids import is_id
 from chalicelib.core.insight import Tally, bucket
+from chalicelib.dialects.parsing import Model, parse_object, validated
 from chalicelib.scheduler import audit
 from chalicelib.scheduler.access import authenticate
 from chalicelib.scheduler.engine import Engine
@@ -44,7 +42,6 @@ _CONTENT_TYPES = ["application/json", "application/x-www-form-urlencoded"]  # th
 
 log = logging.getLogger(__name__)
 
-Model = TypeVar("Model", bound=BaseModel)
 Rendered = tuple[int, Any]  # status, JSON body
 
 
@@ -320,71 +317,3 @@ def _bearer(authorization: str) -> str:
 def _response(status: int, body: Any, headers: Mapping[str, str | list[str]] | None = None) -> Response:
     """A 204 has no body; Chalice would send `null`."""
     return Response(body="" if body is None else body, status_code=status, headers=dict(headers or {}))
-
-
-def parse_object(raw: bytes) -> dict[str, Any]:
-    """A JSON object, strictly: no NaN, no number beyond a float, no text that UTF-8 cannot hold."""
-    try:
-        value = json.loads(raw, parse_constant=_refuse, parse_float=_finite)
-        json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {str(error)[:200]}") from None
-    if not isinstance(value, dict):
-        raise BadRequest("the body must be a JSON object")
-    return value
-
-
-def _refuse(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError(f"{text} is too large a number")
-    return number
-
-
-def validated(model: type[Model], value: Any) -> Model:
-    """The value as the model. Raises Invalid with every wrong field and what is wanted."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise Invalid(*(detail for problem in error.errors() for detail in _details(problem))) from None
-
-
-def _details(problem: Mapping[str, Any]) -> list[Detail]:
-    place = _place(problem["loc"])
-    cause = problem.get("ctx", {}).get("error")
-    if isinstance(cause, Invalid):
-        return [Detail(".".join(filter(None, (place, field))), issue) for field, issue in cause.details]
-    return [_detail(place, problem)]
-
-
-def _detail(place: str, problem: Mapping[str, Any]) -> Detail:
-    match problem["type"]:
-        case "missing":
-            return Detail(place, "is required")
-        case "extra_forbidden":
-            return Detail(place, "is no field that is known here")
-        case "union_tag_not_found":
-            return Detail(f"{place}.type", "is required")
-        case "union_tag_invalid":
-            return Detail(f"{place}.type", f"should be one of {problem['ctx']['expected_tags']}")
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return Detail(place or "body", "should be an object")
-    return Detail(place or "body", _SUBJECT.sub("", str(problem["msg"])))
-
-
-_SUBJECT = re.compile("^(Value error, |(Input|String|List|Dictionary) (?=should ))")  # not the field's
-
-
-def _place(loc: Sequence[str | int]) -> str:
-    """`schedule.interval` of ("schedule", "every", "interval"): the tag of a union is no field."""
-    before = ["schedule" if len(loc) > 1 else None, *loc]  # the body itself may be a union
-    return ".".join(
-        str(part) for i, part in enumerate(loc) if not (before[i] in ("schedule", "action") and part in _TAGS)
-    )
-
-
-_TAGS = frozenset({"cron", "every", "at", *KINDS})

@@ -22,7 +22,7 @@ from chalicelib.core.audit import (
     linked,
 )
 from chalicelib.core.instants import iso
-from chalicelib.scheduler import trail
+from chalicelib.scheduler import audit_reading
 from chalicelib.scheduler.engine import Engine
 
 SYSTEM = Principal("system", Role.ADMIN)
@@ -77,7 +77,7 @@ def prune(engine: Engine, now: datetime, dry_run: bool = False) -> int:
     next one deletes. Raises BrokenLink, and deletes nothing, where an expired entry is not as it was written.
     """
     days = engine.settings()["retention.audit_log"]
-    seen, head = engine.records.text("audit", "checkpoint"), trail.head_of(engine)
+    seen, head = engine.records.text("audit", "checkpoint"), audit_reading.head_of(engine)
     if not days or head is None:
         return 0
     known = Checkpoint.read(seen) if seen else None
@@ -99,7 +99,7 @@ def prune(engine: Engine, now: datetime, dry_run: bool = False) -> int:
 
 def _ends(engine: Engine, head: Head, gap: Checkpoint | None, cutoff: str) -> tuple[Entry, Entry | None]:
     """The first entry of all and the newest expired one, if all up to there are found sound."""
-    entries = follow(trail.rows(engine, head), gap)
+    entries = follow(audit_reading.rows(engine, head), gap)
     genesis = next(entries, None)
     if genesis is None:
         raise BrokenLink(GENESIS, "is missing")
@@ -122,10 +122,10 @@ def _note(engine: Engine, gap: Checkpoint, seen: str | None, genesis: Entry, now
 
 def _doomed(engine: Engine, head: Head, gap: Checkpoint) -> Iterator[tuple[str, str]]:
     """Kinds and keys of what still stands in the gap, oldest first."""
-    for month in trail.months(head.first_at, head.at):
-        for place, _ in trail.texts(engine, month, gap.last_seq):
+    for month in audit_reading.months(head.first_at, head.at):
+        for place, _ in audit_reading.texts(engine, month, gap.last_seq):
             if place >= key(gap.first_seq):
-                yield trail.kind(month), place
+                yield audit_reading.kind(month), place
 
 
 def _delete(engine: Engine, head: Head, gap: Checkpoint) -> int:

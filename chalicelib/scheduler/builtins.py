@@ -11,7 +11,7 @@ from typing import Any
 from chalicelib.core.errors import Conflict, NotFound
 from chalicelib.core.instants import EPOCH
 from chalicelib.core.job import SYSTEM, Job, JobStatus, Origin, Spec, State, parsed
-from chalicelib.core.run import Run, RunStatus
+from chalicelib.core.run import Run
 from chalicelib.scheduler import jobs, runs
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.settle import is_free
@@ -126,13 +126,7 @@ def run_now(engine: Engine, builtin: BuiltIn, by: str, patience: timedelta, now:
 
     Raises Conflict where it runs already, and where it was cancelled.
     """
-    found = engine.jobs.get(builtin.job_id)
-    if found is None:
+    if engine.jobs.get(builtin.job_id) is None:
         raise Conflict(f"{builtin.name} was cancelled; enable {builtin.control} to register it again")
-    if not is_free(found[1], now):
-        raise Conflict(f"{builtin.name} is already running: run {found[1].lock_run}")
-    run = runs.trigger(engine, builtin.job_id, runs.Asked(by), now)
-    run = runs.wait(engine, run, now + patience)
-    if run.status is RunStatus.SKIPPED:  # another began in between
-        raise Conflict(f"{builtin.name} is already running: {run.reason}")
-    return run
+    run = runs.trigger_alone(engine, builtin.job_id, runs.Asked(by), now)
+    return runs.wait(engine, run, now + patience)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from chalicelib.core.action import Json
 from chalicelib.core.errand import Errand, ErrandKind
-from chalicelib.scheduler import deliveries, delivery
+from chalicelib.scheduler import run_delivery, webhook_deliveries
 from chalicelib.scheduler.engine import Engine
 
 VISIBILITY = timedelta(seconds=120)  # of its message, while it is done: longer than any takes
@@ -24,8 +24,8 @@ class Way(NamedTuple):
 
 
 WAYS: dict[ErrandKind, Way] = {
-    ErrandKind.DELIVERY: Way(delivery.carry_out, delivery.give_up),
-    ErrandKind.WEBHOOK: Way(deliveries.run, deliveries.give_up),
+    ErrandKind.DELIVERY: Way(run_delivery.carry_out, run_delivery.give_up),
+    ErrandKind.WEBHOOK: Way(webhook_deliveries.run, webhook_deliveries.give_up),
 }
 
 

@@ -19,10 +19,10 @@ from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
 from chalicelib.scheduler import errands, events
 from chalicelib.scheduler.chains import message_of, on_end
-from chalicelib.scheduler.delivery import dispatch
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.history import count_runs, log_runs
 from chalicelib.scheduler.jobs import IDEMPOTENCY_KEPT, STORED_LIMIT, get
+from chalicelib.scheduler.run_delivery import dispatch
 from chalicelib.scheduler.settle import is_free, settle, wake
 
 _GAVE_UP = "the queue gave up after its last receive"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from chalicelib.core.action import Attempt, Json
 from chalicelib.core.webhook import PATIENCE, DeliveryStatus
-from chalicelib.scheduler.deliveries import due, retry_due
 from chalicelib.scheduler.engine import Engine
+from chalicelib.scheduler.webhook_deliveries import due, retry_due
 
 _LAST_CALL = PATIENCE.total_seconds() + 5  # seconds: with less left, nothing more is begun
 

@@ -11,8 +11,8 @@ import pytest
 
 from chalicelib.core.access import Principal, Role
 from chalicelib.core.audit import PRUNE, BrokenLink, Checkpoint
-from chalicelib.scheduler import audit, trail
-from chalicelib.scheduler.trail import Wanted
+from chalicelib.scheduler import audit, audit_reading
+from chalicelib.scheduler.audit_reading import Wanted
 from tests.support import World
 
 DAY = timedelta(days=1)
@@ -30,13 +30,13 @@ def prune(world: World, **given: Any) -> int:
 
 
 def seqs(world: World) -> list[int]:
-    found, cursor = trail.entries(world.engine, Wanted(), 10_000, None)
+    found, cursor = audit_reading.entries(world.engine, Wanted(), 10_000, None)
     assert cursor is None
     return [entry["seq"] for entry in reversed(found)]
 
 
 def broken(world: World) -> str | None:
-    found = trail.verify(world.engine, world.clock.now()).broken
+    found = audit_reading.verify(world.engine, world.clock.now()).broken
     return found.issue if found else None
 
 
@@ -47,12 +47,12 @@ def checkpoint(world: World) -> dict[str, Any] | None:
 def rows(world: World) -> list[tuple[str, str, str]]:
     """Kind, key and text of all that is kept of the log."""
     engine = world.engine
-    head = trail.head_of(engine)
+    head = audit_reading.head_of(engine)
     assert head
     found = [
-        (trail.kind(month), place, text)
-        for month in trail.months(head.first_at, head.at)
-        for place, text in trail.texts(engine, month)
+        (audit_reading.kind(month), place, text)
+        for month in audit_reading.months(head.first_at, head.at)
+        for place, text in audit_reading.texts(engine, month)
     ]
     single = [("audit", key, engine.records.text("audit", key)) for key in ("head", "checkpoint")]
     return found + [(kind, key, text) for kind, key, text in single if text]
@@ -72,7 +72,7 @@ def test_a_thousand_entries_stay_verifiable_without_those_past_their_time(world:
     gap = checkpoint(world)
     assert gap is not None
     assert {**gap, "last_hash": None} == {"first_seq": 2, "last_seq": 899, "count": 898, "last_hash": None}
-    verified = trail.verify(world.engine, world.clock.now())
+    verified = audit_reading.verify(world.engine, world.clock.now())
     assert (verified.broken, verified.entries) == (None, 103)
     assert verified.checkpoint == Checkpoint(**gap)
     chance = random.Random(3)
@@ -93,7 +93,7 @@ def test_cleanups_follow_one_another(world: World) -> None:
         assert broken(world) is None
     assert prune(world) == 0
     assert seqs(world)[0] == 1
-    vouching, _ = trail.entries(world.engine, Wanted(action=PRUNE), 10, None)
+    vouching, _ = audit_reading.entries(world.engine, Wanted(action=PRUNE), 10, None)
     assert vouching[0]["details"]["checkpoint"] == checkpoint(world)
     assert vouching[0]["actor"] == "system"
 
@@ -137,7 +137,7 @@ def test_two_cleanups_at_once_leave_one_checkpoint(world: World) -> None:
     world.engine.records.replacing = meanwhile  # type: ignore[method-assign]
     assert prune(world) == 0
     assert broken(world) is None
-    assert len(trail.entries(world.engine, Wanted(action=PRUNE), 10, None)[0]) == 1
+    assert len(audit_reading.entries(world.engine, Wanted(action=PRUNE), 10, None)[0]) == 1
 
 
 def test_retention_0_keeps_for_ever(world: World) -> None:
@@ -198,7 +198,7 @@ def test_entries_that_come_while_the_log_is_verified_break_nothing(world: World)
         return real(*given, **options)
 
     world.engine.records.texts = meanwhile  # type: ignore[method-assign]
-    verified = trail.verify(world.engine, world.clock.now())
+    verified = audit_reading.verify(world.engine, world.clock.now())
     assert (verified.broken, verified.entries) == (None, 3)
 
 
@@ -216,7 +216,7 @@ def test_entries_are_listed_newest_first_page_after_page_across_months(world: Wo
     found: list[int] = []
     sizes, cursor = [], None
     while cursor or not sizes:
-        page, cursor = trail.entries(world.engine, Wanted(), 10, cursor)
+        page, cursor = audit_reading.entries(world.engine, Wanted(), 10, cursor)
         found += [entry["seq"] for entry in page]
         sizes.append(len(page))
     assert found == [*range(25, 0, -1)]
@@ -229,7 +229,7 @@ def test_entries_are_found_by_actor_action_and_time(world: World) -> None:
     write(world, 2, DAY, Principal("key_bob", Role.OPERATOR))
 
     def found(**wanted: Any) -> list[int]:
-        return [entry["seq"] for entry in trail.entries(world.engine, Wanted(**wanted), 10, None)[0]]
+        return [entry["seq"] for entry in audit_reading.entries(world.engine, Wanted(**wanted), 10, None)[0]]
 
     assert found(actor="key_bob") == [5, 4]
     assert found(action="job.create", actor="key_anna") == [3, 2, 1]
@@ -240,11 +240,11 @@ def test_entries_are_found_by_actor_action_and_time(world: World) -> None:
 
 
 def test_a_page_ends_after_some_thousands_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trail, "_READ", 4)
+    monkeypatch.setattr(audit_reading, "_READ", 4)
     write(world, 10)
-    page, cursor = trail.entries(world.engine, Wanted(actor="nobody"), 3, None)
+    page, cursor = audit_reading.entries(world.engine, Wanted(actor="nobody"), 3, None)
     assert (page, cursor is None) == ([], False)
-    rest, _ = trail.entries(world.engine, Wanted(), 10, cursor)
+    rest, _ = audit_reading.entries(world.engine, Wanted(), 10, cursor)
     assert rest[0]["seq"] == 6
 
 

@@ -14,8 +14,7 @@ from chalicelib.core.errors import ActionError
 from chalicelib.core.job import Job
 from chalicelib.core.letter import Address, Letter
 from chalicelib.core.run import Run, RunStatus
-from chalicelib.scheduler import channels
-from chalicelib.scheduler import delivery as deliveries
+from chalicelib.scheduler import channels, run_delivery
 from chalicelib.scheduler import jobs as job_cases
 from chalicelib.scheduler.runs import bury
 from tests.memory import Memory
@@ -82,7 +81,7 @@ def job_with(world: World, fields: dict[str, Any] | None = None, **delivery: Any
 def shown(world: World, run: Run) -> dict[str, Any]:
     found = world.engine.runs.get(run.job_id, run.run_id)
     assert found
-    [with_outcome] = deliveries.with_outcomes(world.engine, [found])
+    [with_outcome] = run_delivery.with_outcomes(world.engine, [found])
     return dict(with_outcome.delivery or {})
 
 
@@ -102,7 +101,7 @@ def test_a_run_that_is_told_of_again_is_not_delivered_again(world: World, channe
     run = world.trigger(job)
     world.drain()
     for _ in range(3):
-        deliveries.dispatch(world.engine, job, world.runs(job)[0], world.clock.now())
+        run_delivery.dispatch(world.engine, job, world.runs(job)[0], world.clock.now())
     world.drain()
     assert len(channel.tries) == 1
     assert shown(world, run)["attempts"] == 1

@@ -13,8 +13,8 @@ import pytest
 
 from chalicelib.core.instants import from_iso
 from chalicelib.core.webhook import DELAYS, DeliveryStatus
-from chalicelib.delivery import events as posting
-from chalicelib.scheduler import deliveries, webhooks
+from chalicelib.delivery import event_posts
+from chalicelib.scheduler import webhook_deliveries, webhooks
 from chalicelib.scheduler.events import emit
 from tests.integration.webhooks_support import Town
 from tests.receiver import Receiver, receiving
@@ -330,7 +330,7 @@ def test_without_time_the_task_begins_nothing(town: Town) -> None:
     town.receiver.answers = [500]
     send_and_fail(town)
     town.world.clock.advance(MINUTE)
-    assert deliveries.retry_due(town.world.engine, town.world.clock.now(), lambda: False) == []
+    assert webhook_deliveries.retry_due(town.world.engine, town.world.clock.now(), lambda: False) == []
     assert len(town.pending_retries()) == 1
 
 
@@ -440,7 +440,7 @@ def test_an_attempt_that_breaks_counts_as_one_that_failed(town: Town) -> None:
 
 
 def test_an_answer_of_a_byte_a_second_ends_with_its_time(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posting, "PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setattr(event_posts, "PATIENCE", timedelta(seconds=0.5))
     hook, _ = town.hook()
 
     def trickle(handler: BaseHTTPRequestHandler) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chalicelib.core.webhook import Delivery, Webhook
-from chalicelib.scheduler import deliveries, webhooks
+from chalicelib.scheduler import webhook_deliveries, webhooks
 from chalicelib.tasks import webhook_retry
 from tests.integration.actions_support import attempt
 from tests.memory import Memory
@@ -49,7 +49,7 @@ class Town:
 
     def deliveries(self, of: Webhook) -> list[Delivery]:
         """Oldest first."""
-        return deliveries.history(self.world.engine, of.id, 200, None)[0][::-1]
+        return webhook_deliveries.history(self.world.engine, of.id, 200, None)[0][::-1]
 
     def retry(self, **run: Any) -> str:
         """The task, as its job runs it; its message."""

@@ -25,7 +25,7 @@ from chalicelib.core.chain import (
     topological_order,
 )
 from chalicelib.core.errors import Invalid
-from chalicelib.dialects.http import validated
+from chalicelib.dialects.parsing import validated
 from tests.asl_evaluator import Json, Outcome, evaluate
 
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/runs"

@@ -21,6 +21,7 @@ OWN_IMPORTS = {
     "tasks": {"core", "scheduler", "tasks"},
     "dialects": {"core", "scheduler"},
 }
+SHARED_BY_DIALECTS = {"dialects.http", "dialects.errors", "dialects.parsing"}
 PURE = {"boto3", "botocore", "chalice", "moto"}
 NEVER_DEPLOYED = ("chalice.local", "chalice.test", "infra", "tests", "moto")
 
@@ -55,7 +56,7 @@ def _names(node: ast.AST, path: Path) -> list[str]:
 def allowed(path: Path) -> set[str]:
     folder, *rest = path.relative_to(LIBRARY).parts
     if folder == "dialects":
-        own = {"dialects.http"} | ({f"dialects.{rest[0]}"} if len(rest) > 1 else set())
+        own = SHARED_BY_DIALECTS | ({f"dialects.{rest[0]}"} if len(rest) > 1 else set())
         return OWN_IMPORTS[folder] | own
     return OWN_IMPORTS[folder]
 

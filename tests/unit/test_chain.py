@@ -18,7 +18,7 @@ from chalicelib.core.chain import (
     topological_order,
 )
 from chalicelib.core.errors import Detail, Invalid
-from chalicelib.dialects.http import validated
+from chalicelib.dialects.parsing import validated
 
 Arrow = Sequence[str]  # from, to and, unless it is on_success, the type
 

@@ -7,31 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib.core.errors import (
-    BadRequest,
-    BelfryError,
-    Conflict,
-    Detail,
-    Forbidden,
-    Invalid,
-    MethodNotAllowed,
-    NotFound,
-    TooLarge,
-    Unauthorized,
-    UnsupportedMediaType,
-)
+from chalicelib.core.errors import BelfryError, Detail, Invalid
+from chalicelib.dialects.errors import told
 
-CODES: dict[type[BelfryError], tuple[int, str]] = {
-    BadRequest: (400, "VALIDATION_ERROR"),
-    Invalid: (400, "VALIDATION_ERROR"),
-    Unauthorized: (401, "UNAUTHORIZED"),
-    Forbidden: (403, "FORBIDDEN"),
-    NotFound: (404, "NOT_FOUND"),
-    MethodNotAllowed: (405, "METHOD_NOT_ALLOWED"),
-    Conflict: (409, "CONFLICT"),
-    TooLarge: (413, "PAYLOAD_TOO_LARGE"),
-    UnsupportedMediaType: (415, "UNSUPPORTED_MEDIA_TYPE"),
-}
 # The core's names of what this dialect's fields become.
 FIELDS = {
     "schedule": "cron_expression",
@@ -43,11 +21,8 @@ FIELDS = {
 
 
 def render(error: BelfryError | None) -> tuple[int, dict[str, Any]]:
-    """Status and body; None is an error of ours, of which the caller learns no more than that."""
     if isinstance(error, Invalid):
         error = Invalid(*(Detail(FIELDS.get(field, field), issue) for field, issue in error.details))
-    kind = next((kind for kind in CODES if isinstance(error, kind)), None)
-    status, code = CODES[kind] if kind else (500, "INTERNAL_ERROR")
-    message = str(error) if kind else "something broke here; the log says what"
+    status, code, message = told(error)
     details = [detail._asdict() for detail in error.details] if isinstance(error, Invalid) else []
     return status, {"error": {"code": code, "message": message, "details": details}}

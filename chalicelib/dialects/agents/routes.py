@@ -24,7 +24,8 @@ from chalicelib.dialects.agents.schema import (
     SchedulesQuery,
     UpdateSchedule,
 )
-from chalicelib.dialects.http import Answer, Api, Call, validated
+from chalicelib.dialects.http import Answer, Api, Call
+from chalicelib.dialects.parsing import validated
 from chalicelib.scheduler import jobs, runs
 
 SCHEDULES = "/api/agents/{id}/schedules"

@@ -10,7 +10,7 @@ from chalicelib.core.errors import NotFound
 from chalicelib.core.instants import short_iso
 from chalicelib.core.job import Job, JobStatus, State
 from chalicelib.core.run import RunStatus
-from chalicelib.scheduler.trail import Verified
+from chalicelib.scheduler.audit_reading import Verified
 
 NAMES = {
     "job_health-check": "health-check",

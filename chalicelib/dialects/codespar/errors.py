@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from chalicelib.core.errors import (
-    BadRequest,
-    BelfryError,
-    Conflict,
-    Forbidden,
-    Invalid,
-    MethodNotAllowed,
-    NotFound,
-    TooLarge,
-    Unauthorized,
-    UnsupportedMediaType,
-)
+from chalicelib.core.errors import BelfryError, NotFound
+from chalicelib.dialects.errors import CODES, told
 
-CODES: dict[type[BelfryError], tuple[int, str]] = {
-    BadRequest: (400, "VALIDATION_ERROR"),
-    Invalid: (400, "VALIDATION_ERROR"),
-    Unauthorized: (401, "UNAUTHORIZED"),
-    Forbidden: (403, "FORBIDDEN"),
-    NotFound: (404, "TASK_NOT_FOUND"),
-    MethodNotAllowed: (405, "METHOD_NOT_ALLOWED"),
-    Conflict: (409, "CONFLICT"),
-    TooLarge: (413, "PAYLOAD_TOO_LARGE"),
-    UnsupportedMediaType: (415, "UNSUPPORTED_MEDIA_TYPE"),
-}
+_CODES = {**CODES, NotFound: (404, "TASK_NOT_FOUND")}
 
 
 def render(error: BelfryError | None) -> tuple[int, dict[str, str | int]]:
-    """Status and body; None is an error of ours, of which the caller learns no more than that."""
-    kind = next((kind for kind in CODES if isinstance(error, kind)), None)
-    status, code = CODES[kind] if kind else (500, "INTERNAL_ERROR")
-    message = str(error) if kind else "something broke here; the log says what"
-    if kind is NotFound:
+    status, code, message = told(error, _CODES)
+    if isinstance(error, NotFound):
         message = "Task not found"
     return status, {"error": message, "code": code, "status": status}

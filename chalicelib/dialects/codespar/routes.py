@@ -18,7 +18,7 @@ from chalicelib.dialects.codespar.schema import (
     SwitchedView,
 )
 from chalicelib.dialects.http import Answer, Api, Call
-from chalicelib.scheduler import jobs, trail
+from chalicelib.scheduler import audit_reading, jobs
 from chalicelib.scheduler.builtins import OWNER
 
 TASKS = "/api/scheduler"
@@ -57,20 +57,20 @@ def cancel_task(call: Call) -> Answer:
 
 @API.route("GET", AUDIT, gives=AuditPage)
 def list_audit_entries(call: Call, query: AuditQuery) -> Answer:
-    wanted = trail.Wanted(
+    wanted = audit_reading.Wanted(
         actor=query.actor,
         action=query.action,
         since=parse_instant(query.since) if query.since else None,
         until=parse_instant(query.until) if query.until else None,
     )
-    found, cursor = trail.entries(call.engine, wanted, query.limit, query.cursor)
+    found, cursor = audit_reading.entries(call.engine, wanted, query.limit, query.cursor)
     return Answer({"entries": found, "count": len(found), "next_cursor": cursor})
 
 
 @API.route("GET", f"{AUDIT}/verify", gives=AuditVerified)
 def verify_audit_log(call: Call) -> Answer:
     """Walks the whole chain of hashes, and names the first link that is broken."""
-    return Answer(verified_view(trail.verify(call.engine, call.now)))
+    return Answer(verified_view(audit_reading.verify(call.engine, call.now)))
 
 
 def _of_system(call: Call) -> list[tuple[Job, State]]:

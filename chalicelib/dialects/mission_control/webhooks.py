@@ -19,7 +19,7 @@ from chalicelib.dialects.mission_control.webhooks_schema import (
     UpdateWebhook,
     WebhookList,
 )
-from chalicelib.scheduler import deliveries, webhooks
+from chalicelib.scheduler import webhook_deliveries, webhooks
 
 WEBHOOKS = "/api/webhooks"
 _SAVE_IT = "Save the secret: it is not shown again."
@@ -63,7 +63,7 @@ def delete_webhook(call: Call, body: OneWebhook) -> Answer:
 @API.route("GET", f"{WEBHOOKS}/deliveries", gives=DeliveryList, role=Role.ADMIN)
 def list_deliveries(call: Call, query: DeliveriesQuery) -> Answer:
     """Newest first, of one webhook or of all. They are kept for 30 days."""
-    found, cursor = deliveries.history(call.engine, query.webhook_id, query.limit, query.cursor)
+    found, cursor = webhook_deliveries.history(call.engine, query.webhook_id, query.limit, query.cursor)
     shown = [_delivery(delivery) for delivery in found]
     return Answer({"deliveries": shown, "count": len(shown), "next_cursor": cursor})
 
@@ -71,14 +71,14 @@ def list_deliveries(call: Call, query: DeliveriesQuery) -> Answer:
 @API.route("POST", f"{WEBHOOKS}/retry", gives=DeliveryOutcome, role=Role.ADMIN, writes="webhook.retry")
 def retry_delivery(call: Call, body: OneDelivery) -> Answer:
     """Attempts a delivery again, now, and waits for the outcome."""
-    delivery = deliveries.retry(call.engine, body.delivery_id, call.now)
+    delivery = webhook_deliveries.retry(call.engine, body.delivery_id, call.now)
     return Answer(_outcome(delivery), target=delivery.id)
 
 
 @API.route("POST", f"{WEBHOOKS}/test", gives=DeliveryOutcome, role=Role.ADMIN, writes="webhook.test")
 def test_webhook(call: Call, body: OneWebhook) -> Answer:
     """Sends the event test.ping, now, and waits for the outcome."""
-    delivery = deliveries.test(call.engine, body.id, call.who.id, call.now)
+    delivery = webhook_deliveries.test(call.engine, body.id, call.who.id, call.now)
     return Answer(_outcome(delivery), target=body.id)
 
 

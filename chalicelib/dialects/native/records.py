@@ -9,7 +9,7 @@ from chalicelib.core.instants import short_iso
 from chalicelib.core.letter import Address
 from chalicelib.dialects.http import SESSION_COOKIE, Answer, Api, Call
 from chalicelib.dialects.native.errors import render
-from chalicelib.dialects.native.schema import (
+from chalicelib.dialects.native.records_schema import (
     AgentBody,
     AgentList,
     AgentView,
@@ -28,10 +28,8 @@ from chalicelib.dialects.native.schema import (
     HeartbeatView,
     KeyList,
     NamedChannel,
-    NativeError,
     NewKey,
     OpenSession,
-    Page,
     SecretBody,
     SecretList,
     SecretView,
@@ -40,6 +38,7 @@ from chalicelib.dialects.native.schema import (
     TargetList,
     TargetView,
 )
+from chalicelib.dialects.native.schema import NativeError, Page
 from chalicelib.scheduler import access, certifications, channels, secrets, sessions, targets
 
 TARGET = "/api/targets/{id}"

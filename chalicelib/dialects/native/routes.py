@@ -15,7 +15,18 @@ from chalicelib.core.instants import parse_instant
 from chalicelib.core.job import Job, JobStatus, Spec
 from chalicelib.core.run import Run
 from chalicelib.core.schedule import zone
-from chalicelib.dialects.http import Answer, Api, Call, validated
+from chalicelib.dialects.http import Answer, Api, Call
+from chalicelib.dialects.native.chains_schema import (
+    ChainList,
+    ChainView,
+    CreateChain,
+    Definition,
+    DiagramQuery,
+    ExecutionDetailView,
+    ExecutionList,
+    ExecutionsQuery,
+    Started,
+)
 from chalicelib.dialects.native.convert import (
     calendar_view,
     chain_view,
@@ -32,27 +43,28 @@ from chalicelib.dialects.native.convert import (
     validation_view,
 )
 from chalicelib.dialects.native.errors import render
-from chalicelib.dialects.native.schema import (
+from chalicelib.dialects.native.insight_schema import (
     CalendarQuery,
     CalendarView,
-    ChainList,
-    ChainView,
-    CompleteRun,
-    CreateChain,
-    CreateJob,
-    Definition,
-    DiagramQuery,
-    ExecutionDetailView,
-    ExecutionList,
-    ExecutionsQuery,
     HeatmapView,
+    JobStatisticsView,
+    ParseText,
+    StatisticsView,
+    StatusView,
+    SuggestionList,
+    UnderstoodView,
+    ValidateQuery,
+    ValidationView,
+    ZoneQuery,
+)
+from chalicelib.dialects.native.schema import (
+    CompleteRun,
+    CreateJob,
     JobList,
     JobsQuery,
-    JobStatisticsView,
     JobView,
     NativeError,
     NoFields,
-    ParseText,
     PauseJob,
     Queued,
     RecentRuns,
@@ -61,18 +73,11 @@ from chalicelib.dialects.native.schema import (
     RunList,
     RunsQuery,
     RunView,
-    Started,
-    StatisticsView,
-    StatusView,
-    SuggestionList,
     TriggerJob,
-    UnderstoodView,
     UpdateJob,
-    ValidateQuery,
-    ValidationView,
-    ZoneQuery,
 )
-from chalicelib.scheduler import chains, delivery, history, insight, jobs, language, reports, runs
+from chalicelib.dialects.parsing import validated
+from chalicelib.scheduler import chains, history, insight, jobs, language, reports, run_delivery, runs
 from chalicelib.scheduler.status import engine_status
 
 JOBS = "/api/scheduler/jobs"
@@ -340,7 +345,7 @@ def _shown(call: Call, job_id: str) -> dict[str, object]:
 
 def _runs(call: Call, found: list[Run]) -> list[dict[str, Any]]:
     """As they are shown, each with what became of its delivery."""
-    return [run_view(run) for run in delivery.with_outcomes(call.engine, found)]
+    return [run_view(run) for run in run_delivery.with_outcomes(call.engine, found)]
 
 
 def _queued(run: Run) -> Answer:

@@ -26,7 +26,7 @@ from chalicelib.dialects.nightly.schema import (
     TriggeredRun,
     TriggerNightly,
 )
-from chalicelib.scheduler import jobs, named, runs
+from chalicelib.scheduler import jobs, named_jobs, runs
 from chalicelib.scheduler.targets import action_named
 
 JOBS = "/api/v1/scheduler/jobs"
@@ -38,7 +38,7 @@ API = Api("nightly", ("/api/v1/",), render, NightlyError)
 @API.route("GET", JOBS, gives=NightlyJobList)
 def list_jobs(call: Call, query: NightlyQuery) -> Answer:
     offset = (query.page - 1) * query.limit
-    page, total = named.list_by_name(call.engine, Origin.NIGHTLY, query.limit, offset)
+    page, total = named_jobs.list_by_name(call.engine, Origin.NIGHTLY, query.limit, offset)
     return Answer(list_view(page, total, query, call.now))
 
 
@@ -46,7 +46,7 @@ def list_jobs(call: Call, query: NightlyQuery) -> Answer:
 def register_job(call: Call, body: RegisterJob) -> Answer:
     spec = spec_of(body, action_named(call.engine, body.handler))
     creation = jobs.Creation(call.who.id, Origin.NIGHTLY, status_of(body))
-    job = named.register(call.engine, spec, creation, call.now)
+    job = named_jobs.register(call.engine, spec, creation, call.now)
     return Answer(registered_view(job, call.now), target=job.job_id)
 
 
@@ -61,7 +61,7 @@ def trigger_job(call: Call, body: TriggerNightly) -> Answer:
 @API.route("GET", f"{JOB}/last-result", gives=LastResult)
 def get_last_result(call: Call) -> Answer:
     name = call.path["job_name"]
-    return Answer(result_view(name, named.last_run(call.engine, Origin.NIGHTLY, name)))
+    return Answer(result_view(name, named_jobs.last_run(call.engine, Origin.NIGHTLY, name)))
 
 
 @API.route("DELETE", JOB, gives=DeregisteredJob, role=Role.OPERATOR, writes="job.delete")
@@ -74,7 +74,7 @@ def deregister_job(call: Call) -> Answer:
 
 def _writable(call: Call) -> Job:
     """The job, which the caller may change."""
-    job, _ = named.find(call.engine, Origin.NIGHTLY, call.path["job_name"])
+    job, _ = named_jobs.find(call.engine, Origin.NIGHTLY, call.path["job_name"])
     if job.spec.action:
         call.may_use(job.spec.action)
     return job

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib import composition
-from chalicelib.scheduler import trail
+from chalicelib.scheduler import audit_reading
 from tests.dialects.conftest import Client
 
 AUDIT = "/api/audit"
@@ -75,9 +75,9 @@ def test_a_sound_log_verifies_and_a_changed_entry_is_named(api: Client, written:
     found = api("GET", f"{AUDIT}/verify").body
     assert (found["valid"], found["entries"], found["broken"], found["head"]["seq"]) == (True, 6, None, 6)
     records = composition.engine().records
-    head = trail.head_of(composition.engine())
+    head = audit_reading.head_of(composition.engine())
     assert head
-    kind = trail.kind(head.at)
+    kind = audit_reading.kind(head.at)
     entry: Any = records.get(kind, "000000000003")
     records.put(kind, "000000000003", {**entry, "actor": "somebody else"})
     found = api("GET", f"{AUDIT}/verify").body

@@ -286,7 +286,7 @@ def test_a_chain_that_cannot_be_started_is_started_when_the_message_comes_again(
         return start(*given)
 
     monkeypatch.setattr(composition.engine().workflows, "start", at_first_not)
-    monkeypatch.setattr("chalicelib.scheduler.worker._TELL_AGAIN", timedelta())
+    monkeypatch.setattr("chalicelib.scheduler.handling.TELL_AGAIN", timedelta())
     api("POST", f"{JOBS}/{jobs[0]}/trigger")
     assert statuses(api, ended(api, chain["id"]), jobs) == ["completed", "completed"]
     assert api("GET", "/api/scheduler/stats").body["total_runs_today"] == 2

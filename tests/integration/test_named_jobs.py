@@ -12,7 +12,7 @@ from chalicelib.core.ids import named_id
 from chalicelib.core.job import Job, Origin
 from chalicelib.core.run import RunStatus
 from chalicelib.scheduler import jobs as job_cases
-from chalicelib.scheduler import named
+from chalicelib.scheduler import named_jobs
 from chalicelib.scheduler.runs import Asked, trigger_alone
 from tests.integration.test_races import FAR, at_once
 from tests.support import World, spec
@@ -28,7 +28,7 @@ def world(dynamodb_local: dict[str, str]) -> World:
 def register(world: World, name: str) -> Job | None:
     """None where the name is taken."""
     try:
-        return named.register(world.engine, spec(FAR, name=name), NIGHTLY, world.clock.now())
+        return named_jobs.register(world.engine, spec(FAR, name=name), NIGHTLY, world.clock.now())
     except Conflict:
         return None
 
@@ -45,9 +45,9 @@ def test_of_many_registrations_of_one_name_one_makes_a_job(world: World) -> None
     for number in range(5):
         made = [job for job in at_once(8, lambda _, n=number: register(world, f"job-{n}")) if job]  # type: ignore[misc]
         assert len(made) == 1
-        assert named.find(world.engine, Origin.NIGHTLY, f"job-{number}")[0] == made[0]
+        assert named_jobs.find(world.engine, Origin.NIGHTLY, f"job-{number}")[0] == made[0]
         assert world.slot_entries(made[0]) == [made[0].next_slot(world.clock.now())]
-    assert named.list_by_name(world.engine, Origin.NIGHTLY, 10, 0)[1] == 5
+    assert named_jobs.list_by_name(world.engine, Origin.NIGHTLY, 10, 0)[1] == 5
 
 
 def test_of_many_triggers_at_once_one_starts_a_run(world: World) -> None:
@@ -101,4 +101,4 @@ def test_names_of_two_origins_and_ids_are_no_names(world: World) -> None:
     assert len(job.job_id) == 16
     for origin, name in ((Origin.CODESPAR, "mine"), (Origin.NIGHTLY, job.job_id), (Origin.NIGHTLY, "a b")):
         with pytest.raises(NotFound):
-            named.find(world.engine, origin, name)
+            named_jobs.find(world.engine, origin, name)
