@@ -27,11 +27,11 @@ def _made_once() -> Iterator[None]:
         clients: dict[tuple[object, ...], Any] = {}
         make = boto3.client
 
-        def client(service: str, **given: Any) -> Any:
+        def client(service_name: str, **given: Any) -> Any:
             where = sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_"))
-            key = (service, *where, *((name, id(value)) for name, value in given.items()))
+            key = (service_name, *where, *((name, id(value)) for name, value in given.items()))
             if key not in clients:
-                clients[key] = make(service, **given), given  # kept, so that an id stays what it is the id of
+                clients[key] = make(service_name, **given), given  # kept, so that an id stays what it is the id of
             return clients[key][0]
 
         patch.setattr(boto3, "client", client)
