@@ -16,7 +16,7 @@ run: $(INSTALLED)
 	@exec $(BIN)/python -m infra.local --port $(PORT)
 
 test: $(INSTALLED) dynamodb-local
-	$(BIN)/pytest -n 3 --dist worksteal --dist loadgroup
+	$(BIN)/pytest -n 3 --dist worksteal
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check $(SOURCES)

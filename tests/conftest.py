@@ -31,7 +31,10 @@ def _made_once() -> Iterator[None]:
             where = sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_"))
             key = (service_name, *where, *((name, id(value)) for name, value in given.items()))
             if key not in clients:
-                clients[key] = make(service_name, **given), given  # kept, so that an id stays what it is the id of
+                clients[key] = (
+                    make(service_name, **given),
+                    given,
+                )  # kept, so that ids stay theirs
             return clients[key][0]
 
         patch.setattr(boto3, "client", client)

@@ -172,6 +172,19 @@ class Memory:
             self._put(TableName, unpack(Item), call, check_only=False)
         return {}
 
+    def _act(self, action: Item, *, check_only: bool) -> None:
+        """One of a transaction's puts and deletes."""
+        if put := action.get("Put"):
+            self._put(put["TableName"], unpack(put["Item"]), put, check_only=check_only)
+        elif check_only:
+            old = self._rows[(gone := action["Delete"])["TableName"]].get(
+                self._key(gone["TableName"], unpack(gone["Key"]))
+            )
+            if not _Scope(old or {}, gone).holds(gone.get("ConditionExpression")):
+                raise _refused(old)
+        else:
+            self.delete_item(**action["Delete"])
+
     def _put(self, table: str, item: Item, call: Item, *, check_only: bool) -> None:
         old = self._rows[table].get(self._key(table, item))
         if not _Scope(old or {}, call).holds(call.get("ConditionExpression")):
@@ -245,12 +258,11 @@ class Memory:
         return {"UnprocessedItems": {}}
 
     def transact_write_items(self, TransactItems: list[Item]) -> None:
-        puts = [action["Put"] for action in TransactItems]
         with self._lock:
             for check_only in (True, False):
-                for put in puts:
+                for action in TransactItems:
                     try:
-                        self._put(put["TableName"], unpack(put["Item"]), put, check_only=check_only)
+                        self._act(action, check_only=check_only)
                     except ClientError:
                         reasons = [{"Code": "ConditionalCheckFailed"}]
                         response: Any = {"Error": {"Code": "x"}, "CancellationReasons": reasons}

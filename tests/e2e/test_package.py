@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,19 @@ from infra import template
 from infra.check_package import check
 from infra.package import package
 
-pytestmark = pytest.mark.xdist_group("package")  # one worker makes it, once
-
 
 @pytest.fixture(scope="module")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("package")
-    package("prod", folder)
+    """One of the test processes makes it, the others wait for that."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, done = shared / "package", shared / "packaged"
+    with (shared / "package.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            package("prod", folder)
+            done.touch()
     return folder
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core.webhook import Posted
 from chalicelib.scheduler import builtins, webhooks
 from chalicelib.scheduler import jobs as job_cases
 from tests.integration.webhooks_support import SecretsInMemory
@@ -76,7 +77,12 @@ def scene() -> tuple[World, Recorder]:
     """Jobs of several kinds, a subscriber to all events, and slots that were missed for an hour."""
     environment, client = Memory.environment()
     recorder = Recorder(client, environment)
-    changes = {"secrets": SecretsInMemory(), "may_reach": lambda url: True}
+    taken = Posted(status_code=200, error=None, response="", duration_ms=1)
+    changes = {
+        "secrets": SecretsInMemory(),
+        "may_reach": lambda url: True,
+        "post": lambda notice: taken,
+    }
     world = World(environment, changes, client=recorder)
     webhooks.create(world.engine, "ops", "https://x.example", ["*"], None, world.clock.now())
     world.job("* * * * *", misfire="catch_up", catch_up_limit=3)

@@ -216,6 +216,9 @@ def test_next_runs_come_from_the_clock_whatever_ran_last_and_when_paused(mission
 
 
 def test_an_enabled_backup_runs_at_three_and_a_disabled_one_does_not(mission: Mission) -> None:
+    for job in mission("GET", f"{JOBS}?limit=200").body["jobs"]:
+        if job["schedule"]["type"] == "every":  # else a day of their slots is missed
+            mission("POST", f"{JOBS}/{job['id']}/pause")
     for enabled, runs in (("false", 0), ("true", 1)):
         mission.put(general__auto_backup=enabled)
         mission.go_to(datetime(2026, 11, 23 + runs, 2, 59, 30, tzinfo=UTC))
