@@ -271,6 +271,7 @@ def _counting(run: Run) -> tuple[list[str], list[str], Item]:
         adds.append("run_count :one")
         values[":last"] = last.model_dump_json()
     if run.status is RunStatus.COMPLETED:
+        sets.append("last_completed = :run")
         sets.append("consecutive_failures = :zero")
         values[":zero"] = 0
     elif run.status is RunStatus.FAILED:
@@ -334,6 +335,7 @@ def _state(row: Item) -> State:
         run_count=row.get("run_count", 0),
         counts={status: row[status] for status in RunStatus if status in row},
         consecutive_failures=row.get("consecutive_failures", 0),
+        last_completed=row.get("last_completed"),
         last_run=LastRun.model_validate_json(last) if last else None,
         lock_run=row.get("lock_run"),
         lock_until=row.get("lock_until"),

@@ -325,6 +325,7 @@ class State(BaseModel):
     counts: dict[str, int] = {}
     consecutive_failures: int = 0
     last_run: LastRun | None = None
+    last_completed: str | None = None  # run id: the skipped and failed ones after it may be many
     lock_run: str | None = None
     lock_until: datetime | None = None
     waiter: Message | None = None  # of the run that is to have the lock next

@@ -37,7 +37,7 @@ _PREFIX = "whsec_"
 _PLACE = re.compile(r"\d{13}-[0-9a-f]{16}")
 
 
-class DeliveryStatus(StrEnum):
+class NoticeStatus(StrEnum):
     PENDING = "pending"  # on its way
     DELIVERED = "delivered"
     RETRYING = "retrying"  # the last attempt failed, the next is at `next_retry_at`
@@ -90,7 +90,7 @@ class Delivery(BaseModel):
     at: str
     data: dict[str, Any]
     created_at: str
-    status: DeliveryStatus = DeliveryStatus.PENDING
+    status: NoticeStatus = NoticeStatus.PENDING
     reason: str | None = None
     attempts: tuple[Try, ...] = ()
     tries: int = 0  # attempts that nobody asked for
@@ -114,28 +114,26 @@ class Delivery(BaseModel):
     def held(self, until: datetime) -> Self:
         return self.model_copy(update={"claimed_until": iso(until)})
 
-    def ended(self, status: DeliveryStatus, reason: str | None) -> Self:
+    def ended(self, status: NoticeStatus, reason: str | None) -> Self:
         return self._free(status=status, reason=reason, next_retry_at=None)
 
     def due_again(self, at: datetime) -> Self:
-        return self._free(status=DeliveryStatus.RETRYING, next_retry_at=iso(at))
+        return self._free(status=NoticeStatus.RETRYING, next_retry_at=iso(at))
 
     def after(self, posted: Posted, began: datetime, now: datetime, chance: float) -> Self:
         """As an attempt leaves it. `chance` is from 0 to 1."""
         tried = self._attempted(posted, began, manual=False)
         if posted.error is None:
-            return tried.ended(DeliveryStatus.DELIVERED, None)
+            return tried.ended(NoticeStatus.DELIVERED, None)
         if tried.tries > len(DELAYS):
-            return tried.ended(
-                DeliveryStatus.DEAD, f"{tried.tries} attempts failed; the last: {posted.error}"
-            )
+            return tried.ended(NoticeStatus.DEAD, f"{tried.tries} attempts failed; the last: {posted.error}")
         delay = DELAYS[tried.tries - 1] * (1 + SPREAD * (2 * chance - 1))
         return tried.due_again(now + delay)
 
     def after_manual(self, posted: Posted, began: datetime) -> Self:
         """As an attempt leaves it that a person asked for: better, or as it was."""
         tried = self._attempted(posted, began, manual=True)
-        return tried._free() if posted.error else tried.ended(DeliveryStatus.DELIVERED, None)
+        return tried._free() if posted.error else tried.ended(NoticeStatus.DELIVERED, None)
 
     def _attempted(self, posted: Posted, began: datetime, *, manual: bool) -> Self:
         this = Try(

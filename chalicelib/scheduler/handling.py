@@ -26,6 +26,7 @@ from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.missed import missed_run
 from chalicelib.scheduler.run_delivery import dispatch
 from chalicelib.scheduler.settle import LEASE_MARGIN, is_free, settle, wake
+from chalicelib.scheduler.targets import last_completed
 
 _PATIENCE = timedelta(seconds=5)  # a worker sleeps this long at most for a run that is not due yet
 _ROW_DELAY = timedelta(seconds=1)  # for a row that is written just after the message
@@ -213,7 +214,7 @@ def _unmet_condition(batch: Batch, job: Job, run: Run) -> Keep | Done | None:
     condition = job.spec.condition
     if condition is None or condition.gate is not Gate.RUN or len(run.attempts) > 1:
         return None
-    last = next(batch.engine.runs.of_job(job.job_id, RunStatus.COMPLETED), None)
+    last = last_completed(batch.engine, job.job_id)
     if last is None:
         return None
     verdict = judge(condition.expression, last.output)

@@ -14,7 +14,7 @@ from chalicelib.core.errors import ActionError, Conflict, Invalid, NotFound
 from chalicelib.core.ids import is_id
 from chalicelib.core.instants import iso
 from chalicelib.core.job import Job
-from chalicelib.core.run import Run, RunStatus
+from chalicelib.core.run import Run
 from chalicelib.scheduler import chains, events, usage
 from chalicelib.scheduler.engine import Engine
 
@@ -235,11 +235,18 @@ def assignment_of(engine: Engine, job: Job, run: Run, action: Action, given: Jso
 
 def _context(engine: Engine, job: Job, run: Run, given: Json) -> dict[str, Json]:
     """The job's last output, and in a chain the outputs of the nodes before it."""
-    last = next(engine.runs.of_job(job.job_id, RunStatus.COMPLETED), None)
+    last = last_completed(engine, job.job_id)
     context: dict[str, Json] = {"last_output": last.output if last else None}
     if run.after:
         context["predecessors"] = given
     return context
+
+
+def last_completed(engine: Engine, job_id: str) -> Run | None:
+    """The job's last completed run, dry ones apart; None where there is none, or its row has expired."""
+    found = engine.jobs.get(job_id)
+    run_id = found[1].last_completed if found else None
+    return engine.runs.get(job_id, run_id) if run_id else None
 
 
 def outputs_before(engine: Engine, run: Run) -> dict[str, Json]:

@@ -15,8 +15,8 @@ from chalicelib.core.ids import is_id, random_id
 from chalicelib.core.instants import from_iso, iso
 from chalicelib.core.webhook import (
     Delivery,
-    DeliveryStatus,
     Notice,
+    NoticeStatus,
     Posted,
     Webhook,
     delivery_id,
@@ -56,7 +56,7 @@ def run(engine: Engine, facts: Mapping[str, Json], now: datetime) -> timedelta |
         _attempt(engine, _Held(fresh, record), now)
         return None
     found = Delivery.model_validate(there)
-    if found.status is not DeliveryStatus.PENDING:
+    if found.status is not NoticeStatus.PENDING:
         return None
     if found.is_held(now) and found.claimed_until:
         return from_iso(found.claimed_until) - now + _NEXT_SECOND
@@ -77,7 +77,7 @@ def give_up(engine: Engine, facts: Mapping[str, Json], reason: str, now: datetim
 # -- retries
 
 
-def retry_due(engine: Engine, now: datetime, has_time: Callable[[], bool]) -> list[DeliveryStatus]:
+def retry_due(engine: Engine, now: datetime, has_time: Callable[[], bool]) -> list[NoticeStatus]:
     """Attempts what is due again, while there is time; gives how each has come out of it."""
     rows = engine.records.list(RETRIES, before=f"{iso(now)}$", page=100)  # $ comes behind #
     keys = [key for _, (key, _) in zip(range(_MOST_DUE), rows, strict=False)]
@@ -90,7 +90,7 @@ def due(engine: Engine, now: datetime) -> int:
     return sum(1 for _ in engine.records.list(RETRIES, before=f"{iso(now)}$"))
 
 
-def _retry_one(engine: Engine, key: str) -> DeliveryStatus | None:
+def _retry_one(engine: Engine, key: str) -> NoticeStatus | None:
     """None if there is nothing to do, or another is at it. The index loses its row last of all."""
     try:
         return _retried(engine, key)
@@ -99,7 +99,7 @@ def _retry_one(engine: Engine, key: str) -> DeliveryStatus | None:
         return None
 
 
-def _retried(engine: Engine, key: str) -> DeliveryStatus | None:
+def _retried(engine: Engine, key: str) -> NoticeStatus | None:
     due_at, _, name = key.partition("#")
     record = engine.records.get(kind_of(name), name)
     found = Delivery.model_validate(record) if record else None
@@ -131,7 +131,7 @@ def retry(engine: Engine, name: str, now: datetime) -> Delivery:
         raise NotFound("delivery", name)
     found = Delivery.model_validate(record)
     webhook = webhooks.get(engine, found.webhook_id)
-    if found.status is DeliveryStatus.DELIVERED:
+    if found.status is NoticeStatus.DELIVERED:
         raise Conflict(f"delivery {name} has been delivered")
     held = None if found.is_held(now) else _claim(engine, found, record, now)
     if held is None:
@@ -158,7 +158,7 @@ def test(engine: Engine, webhook_id: str, by: str, now: datetime) -> Delivery:
     posted = _post(engine, webhook, fresh, now)
     after = fresh.after_manual(posted, now)
     if posted.error:
-        after = after.ended(DeliveryStatus.DEAD, f"a test is not retried: {posted.error}")
+        after = after.ended(NoticeStatus.DEAD, f"a test is not retried: {posted.error}")
     engine.records.put(kind_of(after.id), after.id, after.model_dump(mode="json"), expiry(now))
     return after
 
@@ -200,7 +200,7 @@ def _attempt(engine: Engine, held: _Held, now: datetime) -> Delivery:
     webhook = webhooks.find(engine, held.delivery.webhook_id)
     if webhook is None or not webhook.enabled:
         why = "its webhook is disabled" if webhook else "its webhook was deleted"
-        return _written(engine, held, held.delivery.ended(DeliveryStatus.CANCELLED, why), webhook)
+        return _written(engine, held, held.delivery.ended(NoticeStatus.CANCELLED, why), webhook)
     posted = _post(engine, webhook, held.delivery, now)
     ended = engine.now()
     after = held.delivery.after(posted, now, ended, engine.chance())
@@ -227,7 +227,7 @@ def _written(engine: Engine, held: _Held, after: Delivery, webhook: Webhook | No
     if not engine.records.replace(kind_of(after.id), after.id, after.model_dump(mode="json"), held.record):
         log.warning("the attempt of delivery %s took longer than its lease; another has it", after.id)
         return after
-    if webhook and after.status is not DeliveryStatus.CANCELLED:
+    if webhook and after.status is not NoticeStatus.CANCELLED:
         _note(engine, webhook, held.delivery, after, engine.now())
     return after
 
@@ -235,17 +235,17 @@ def _written(engine: Engine, held: _Held, after: Delivery, webhook: Webhook | No
 def _note(engine: Engine, webhook: Webhook, before: Delivery, after: Delivery, now: datetime) -> None:
     """What a webhook's record says of its deliveries; it is written only where that changes."""
     code = after.attempts[-1].status_code
-    died = after.status is DeliveryStatus.DEAD and before.status is not DeliveryStatus.DEAD
+    died = after.status is NoticeStatus.DEAD and before.status is not NoticeStatus.DEAD
 
     def noted(one: Webhook) -> Webhook:
         if died:
             one = webhooks.with_a_dead_delivery(one, after.attempts[-1].error or "", now)
-        elif after.status is DeliveryStatus.DELIVERED:
+        elif after.status is NoticeStatus.DELIVERED:
             one = one.model_copy(update={"consecutive_failures": 0})
         return one.model_copy(update={"last_status": code})
 
     is_news = died or code != webhook.last_status
-    if not is_news and (after.status is not DeliveryStatus.DELIVERED or not webhook.consecutive_failures):
+    if not is_news and (after.status is not NoticeStatus.DELIVERED or not webhook.consecutive_failures):
         return
     changed = webhooks.change(engine, webhook.id, noted)
     if died:

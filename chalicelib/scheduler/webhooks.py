@@ -15,7 +15,7 @@ from chalicelib.core.instants import iso
 from chalicelib.core.webhook import (
     BREAKER,
     Delivery,
-    DeliveryStatus,
+    NoticeStatus,
     Webhook,
     delivery_id,
     new_secret,
@@ -27,7 +27,7 @@ MOST = 50  # webhooks: each batch of runs reads them all
 KEPT = timedelta(days=30)  # a delivery
 RETRIES = "webhook_retry"  # the kind of the index of what is to be retried: `<time>#<delivery>`
 _KIND = "webhook"
-_PENDING = DeliveryStatus.PENDING
+_PENDING = NoticeStatus.PENDING
 _SWITCHED: dict[Any, dict[str, Any]] = {
     True: {"consecutive_failures": 0, "disabled_reason": None},
     False: {"disabled_reason": "a person disabled it"},

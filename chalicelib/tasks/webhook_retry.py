@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.core.action import Attempt, Json
-from chalicelib.core.webhook import PATIENCE, DeliveryStatus
+from chalicelib.core.webhook import PATIENCE, NoticeStatus
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.webhook_deliveries import due, retry_due
 
@@ -15,8 +15,8 @@ def run(engine: Engine, attempt: Attempt) -> Json:
         waiting = due(engine, engine.now())
         return {"ok": True, "message": f"{waiting} retries are due", "processed": 0}
     outcomes = retry_due(engine, engine.now(), lambda: attempt.seconds_left() > _LAST_CALL)
-    ok = outcomes.count(DeliveryStatus.DELIVERED)
-    failed = len(outcomes) - ok - outcomes.count(DeliveryStatus.CANCELLED)
+    ok = outcomes.count(NoticeStatus.DELIVERED)
+    failed = len(outcomes) - ok - outcomes.count(NoticeStatus.CANCELLED)
     return {"ok": True, "message": _message(ok, failed), "processed": ok + failed}
 
 

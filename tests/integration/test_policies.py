@@ -614,3 +614,16 @@ def test_a_run_that_ends_after_its_job_was_deleted_leaves_nothing_of_the_job(wor
     runs = {found.run_id: found.status for found in world.engine.runs.of_job(job.job_id)}
     assert runs.pop(run.run_id) is RunStatus.COMPLETED
     assert [*runs.values()] == [RunStatus.CANCELLED]
+
+
+def test_the_last_output_that_a_condition_reads_is_that_of_no_dry_run(world: World) -> None:
+    job = world.job("0 16 * * *", condition={"expression": "n > 1", "gate": "run"})
+    world.outcomes = [{"n": 0}, {"n": 1}]
+    world.trigger(job, dry_run=True)
+    world.drain()
+    for status in (RunStatus.COMPLETED, RunStatus.SKIPPED, RunStatus.SKIPPED):
+        world.clock.advance(SECOND)
+        world.send(job)
+        world.drain()
+        assert world.runs(job)[-1].status is status
+    assert world.runs(job)[-1].reason == "n > 1 is false for n = 1"

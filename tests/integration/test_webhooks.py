@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.instants import from_iso
-from chalicelib.core.webhook import DELAYS, DeliveryStatus
+from chalicelib.core.webhook import DELAYS, NoticeStatus
 from chalicelib.delivery import event_posts
 from chalicelib.scheduler import webhook_deliveries, webhooks
 from chalicelib.scheduler.events import emit
@@ -62,7 +62,7 @@ def test_a_runs_end_reaches_the_receiver_once_through_queue_and_worker(
     for request in receiver.received:
         request.verify(secret)
     assert {request.json["data"]["run_id"] for request in receiver.received} == {run.run_id for run in runs}
-    assert {each.status for each in town.deliveries(hook)} == {DeliveryStatus.DELIVERED}
+    assert {each.status for each in town.deliveries(hook)} == {NoticeStatus.DELIVERED}
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -76,7 +76,7 @@ def test_a_worker_killed_at_any_call_of_a_run_leaves_one_delivery(town: Town, nt
     town.world.drain()
     assert town.world.run(message).status == "completed"
     assert receiver_ids(town) == [each.id for each in town.deliveries(hook)]
-    assert [each.status for each in town.deliveries(hook)] == [DeliveryStatus.DELIVERED]
+    assert [each.status for each in town.deliveries(hook)] == [NoticeStatus.DELIVERED]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -92,7 +92,7 @@ def test_a_worker_killed_at_any_call_of_a_delivery_delivers_it_at_least_once(
     town.world.deliver()
     town.world.drain()
     (delivery,) = town.deliveries(hook)
-    assert delivery.status is DeliveryStatus.DELIVERED
+    assert delivery.status is NoticeStatus.DELIVERED
     assert set(receiver_ids(town)) == {delivery.id}
     assert len(town.receiver.received) <= 2
     assert delivery.claimed_until is None
@@ -169,7 +169,7 @@ def test_a_receiver_that_fails_three_times_gets_the_fourth(town: Town) -> None:
     for request in town.receiver.received:
         request.verify(secret)
     (delivery,) = town.deliveries(hook)
-    assert delivery.status is DeliveryStatus.DELIVERED
+    assert delivery.status is NoticeStatus.DELIVERED
     assert [each.status_code for each in delivery.attempts] == [500, 503, 429, 200]
     assert town.pending_retries() == []
 
@@ -187,7 +187,7 @@ def test_each_delay_is_spread_by_a_fifth(receiver: Receiver, chance: float, shar
         assert from_iso(delivery.next_retry_at) - town.world.clock.now() == delay * share
         town.world.clock.to(from_iso(delivery.next_retry_at))
         town.retry()
-    assert town.deliveries(hook)[0].status is DeliveryStatus.DEAD
+    assert town.deliveries(hook)[0].status is NoticeStatus.DEAD
 
 
 def die(town: Town) -> None:
@@ -203,7 +203,7 @@ def test_after_six_attempts_a_delivery_is_dead_and_somebody_is_notified(town: To
     send_and_fail(town)
     die(town)
     (delivery,) = town.deliveries(hook)
-    assert (delivery.status, len(delivery.attempts)) == (DeliveryStatus.DEAD, 6)
+    assert (delivery.status, len(delivery.attempts)) == (NoticeStatus.DEAD, 6)
     assert delivery.reason == "6 attempts failed; the last: answered 500"
     assert town.webhook(hook).consecutive_failures == 1
     assert town.activities() == ["job.created", "webhook.delivery_failed"]
@@ -234,7 +234,7 @@ def test_five_dead_in_a_row_disable_the_webhook_and_the_rest_is_cancelled(town: 
     town.world.drain()
     die(town)
     statuses = [(each.status, each.reason) for each in town.deliveries(hook)]
-    assert statuses[-1] == (DeliveryStatus.CANCELLED, "its webhook is disabled")
+    assert statuses[-1] == (NoticeStatus.CANCELLED, "its webhook is disabled")
     assert len(statuses) == 6
     assert [each.event for each in town.deliveries(watch)] == ["webhook.disabled"]
 
@@ -276,7 +276,7 @@ def test_what_is_on_its_way_to_a_deleted_webhook_is_cancelled(town: Town) -> Non
     assert town.retry() == "No pending retries"
     assert len(town.receiver.received) == 1
     assert {(each.status, each.reason) for each in town.deliveries(hook)} == {
-        (DeliveryStatus.CANCELLED, "its webhook was deleted")
+        (NoticeStatus.CANCELLED, "its webhook was deleted")
     }
     assert town.world.engine.secrets.get(webhooks.secret_name(hook.id)) is None
 
@@ -294,7 +294,7 @@ def test_a_task_killed_anywhere_loses_no_retry(town: Town, nth: int, after: bool
     town.world.clock.advance(2 * MINUTE)
     town.retry()
     (delivery,) = town.deliveries(hook)
-    assert delivery.status is DeliveryStatus.DELIVERED
+    assert delivery.status is NoticeStatus.DELIVERED
     town.retry()
     assert town.pending_retries() == []
     assert set(receiver_ids(town)) == {delivery.id}
@@ -363,7 +363,7 @@ def test_an_errand_that_sqs_refuses_waits_for_the_task(town: Town) -> None:
     happen(town)
     assert town.world.sqs.letters == {}
     assert town.retry() == "Processed 1 retry (1 ok, 0 failed)"
-    assert [each.status for each in town.deliveries(hook)] == [DeliveryStatus.DELIVERED]
+    assert [each.status for each in town.deliveries(hook)] == [NoticeStatus.DELIVERED]
 
 
 def test_an_errand_that_the_queue_gave_up_on_waits_for_the_task(town: Town) -> None:
@@ -374,7 +374,7 @@ def test_an_errand_that_the_queue_gave_up_on_waits_for_the_task(town: Town) -> N
     town.world.bury()
     assert town.receiver.received == []
     assert town.retry() == "Processed 1 retry (1 ok, 0 failed)"
-    assert [each.status for each in town.deliveries(hook)] == [DeliveryStatus.DELIVERED]
+    assert [each.status for each in town.deliveries(hook)] == [NoticeStatus.DELIVERED]
 
 
 def test_a_paused_engine_sends_nothing_and_loses_nothing(town: Town) -> None:
@@ -405,7 +405,7 @@ def test_an_answer_of_a_hundred_megabytes_is_cut(town: Town) -> None:
     happen(town)
     town.world.drain()
     (delivery,) = town.deliveries(hook)
-    assert (delivery.status, delivery.response) == (DeliveryStatus.DELIVERED, "x" * 1024)
+    assert (delivery.status, delivery.response) == (NoticeStatus.DELIVERED, "x" * 1024)
 
 
 @pytest.mark.parametrize("size", [b"-1", b"-5", b"many"])
@@ -435,7 +435,7 @@ def test_an_attempt_that_breaks_counts_as_one_that_failed(town: Town) -> None:
     happen(town)
     town.world.drain()
     (delivery,) = town.deliveries(hook)
-    assert delivery.status is DeliveryStatus.RETRYING
+    assert delivery.status is NoticeStatus.RETRYING
     assert delivery.attempts[0].error == "the attempt broke (ValueError)"
 
 
@@ -458,7 +458,7 @@ def test_an_answer_of_a_byte_a_second_ends_with_its_time(town: Town, monkeypatch
     town.world.drain()
     assert time.monotonic() - began < 5
     (delivery,) = town.deliveries(hook)
-    assert delivery.status is DeliveryStatus.RETRYING
+    assert delivery.status is NoticeStatus.RETRYING
     assert delivery.attempts[0].error == "did not answer within 0.5 s"
     town.world.clock.advance(MINUTE)
     assert town.retry() == "Processed 1 retry (1 ok, 0 failed)"
@@ -473,7 +473,7 @@ def test_a_receiver_that_is_gone_is_an_attempt_that_failed(town: Town) -> None:
     town.world.drain()
     (delivery,) = town.deliveries(hook)
     (made,) = delivery.attempts
-    assert (made.status_code, delivery.status) == (None, DeliveryStatus.RETRYING)
+    assert (made.status_code, delivery.status) == (None, NoticeStatus.RETRYING)
     assert str(made.error).startswith(f"POST http://127.0.0.1:{port}: it refused the connection")
 
 

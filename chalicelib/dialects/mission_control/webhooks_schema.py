@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from chalicelib.core.action import url_problem
 from chalicelib.core.event import sent_to_webhooks
 from chalicelib.core.job import Written
-from chalicelib.core.webhook import ALL_EVENTS, DeliveryStatus, Try, new_secret, secret_problem
+from chalicelib.core.webhook import ALL_EVENTS, NoticeStatus, Try, new_secret, secret_problem
 
 WEBHOOK_EXAMPLE: dict[str, Any] = {
     "name": "ops",
@@ -156,7 +156,7 @@ class WebhookDelivery(_Given):
     id: str
     webhook_id: str
     event: str
-    status: DeliveryStatus
+    status: NoticeStatus
     reason: str | None
     attempts: list[Try]
     next_retry_at: str | None
@@ -177,7 +177,7 @@ class DeliveryOutcome(_Given):
 
     success: bool
     delivery_id: str
-    status: DeliveryStatus
+    status: NoticeStatus
     status_code: int | None
     error: str | None
     duration_ms: int
