@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core.access import Principal, Role
 from chalicelib.core.audit import BrokenLink
 from chalicelib.core.chain import PipelineRun
 from chalicelib.core.instants import iso
 from chalicelib.core.retention import months_until
 from chalicelib.scheduler import audit
+from chalicelib.scheduler.audit_reading import verify
 from chalicelib.scheduler.engine import Engine
 from chalicelib.tasks import TASKS
 from tests.integration.tasks_support import attempt
@@ -63,11 +65,17 @@ def rows(world: World) -> set[tuple[str, str]]:
     return set(world.client._rows["RecordsTable"])
 
 
-def test_of_ten_thousand_stale_records_among_fresh_ones_exactly_those_go(
-    memory: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pruned = iter([2_500, 2_500])
-    monkeypatch.setattr(audit, "prune", lambda engine, now, dry_run: next(pruned))
+def _kept(world: World) -> set[tuple[str, int]]:
+    """Month and number of the audit entries that a cleanup leaves."""
+    entries = {(kind.partition("#")[2], int(key)) for kind, key in rows(world) if kind.startswith("audit#")}
+    return {(month, seq) for month, seq in entries if seq in (1, 2_502) or seq > 2_502}
+
+
+def test_of_ten_thousand_stale_records_among_fresh_ones_exactly_those_go(memory: World) -> None:
+    for i in range(2_602):  # the last hundred are kept; of the others so are the first and the last
+        at = START - 365 * DAY - MILLISECOND + (i - 2_501) * timedelta(hours=1)
+        audit.append(memory.engine, Principal("anna", Role.ADMIN), "job.create", None, {}, at)
+    audited = {("audit", "head")} | {(f"audit#{month}", f"{seq:012d}") for month, seq in _kept(memory)}
     for kind, days in MONTHLY.values():  # 2,000 of each, over half a year; then 100 that are kept
         for i in range(2_000):
             add(memory, kind, START - days * DAY - MILLISECOND - i * timedelta(hours=2), i)
@@ -76,8 +84,8 @@ def test_of_ten_thousand_stale_records_among_fresh_ones_exactly_those_go(
         for i in range(750):
             begun = START - 90 * DAY - timedelta(hours=i + 2)
             add_execution(memory, chain, begun, begun + timedelta(hours=1), f"{i}")
-    stale = {row for row in rows(memory) if row[0] != "chain"}
-    assert len(stale) + 2_500 == 10_000
+    stale = {row for row in rows(memory) if row[0] != "chain"} - audited
+    assert len(stale) == 10_000
     for kind, days in MONTHLY.values():
         for i in range(100):
             add(memory, kind, START - days * DAY + i * timedelta(hours=14), i)
@@ -93,6 +101,7 @@ def test_of_ten_thousand_stale_records_among_fresh_ones_exactly_those_go(
     assert rows(memory) == everything
     done = cleaned(memory)
     assert everything - rows(memory) == stale
+    assert verify(memory.engine, memory.clock.now()).broken is None
     assert dry == {**done, "dry_run": True}
     assert done == {
         "ok": True,
