@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -159,9 +158,7 @@ def _perform(tools: Toolbox, action: Action, attempt: Attempt) -> Outcome:
 def _fetch(
     allowed: tuple[IPv4Network | IPv6Network, ...], url: str, headers: Mapping[str, str], seconds: float
 ) -> tuple[int, bytes]:
-    end = time.monotonic() + seconds
-    limits = wire.Limits(networks=allowed, seconds_left=lambda: end - time.monotonic())
-    return wire.fetch(url, headers, limits)
+    return wire.fetch(url, headers, wire.Limits.lasting(seconds, allowed))
 
 
 def _with_engine(call: Callable[..., Json], engine_of: Callable[[], Engine], *given: Any) -> Json:

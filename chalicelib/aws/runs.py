@@ -139,16 +139,8 @@ class Runs:
             ":until": iso(until),
             ":yes": True,
         }
-        try:
-            row = self._table.update(
-                _key(run.job_id, run.run_id),
-                "SET progress = :progress, lease_until = :until, is_awaited = :yes",
-                "#status = :running AND token_digest = :token",
-                values,
-            )
-        except ConditionFailed:
-            return None
-        return _run(row)
+        change = "SET progress = :progress, lease_until = :until, is_awaited = :yes"
+        return self._change(run, change, "#status = :running AND token_digest = :token", values)
 
     def take_silent(self, run: Run, lease_until: datetime) -> Run | None:
         """Takes back a run whose target has been silent for too long. None if it was not, after all."""
@@ -159,16 +151,9 @@ class Runs:
             ":lease": iso(lease_until),
             ":one": 1,
         }
-        try:
-            row = self._table.update(
-                _key(run.job_id, run.run_id),
-                "SET lease_until = :lease ADD fence :one REMOVE is_awaited",
-                "#status = :running AND fence = :fence AND lease_until = :until",
-                values,
-            )
-        except ConditionFailed:
-            return None
-        return _run(row)
+        change = "SET lease_until = :lease ADD fence :one REMOVE is_awaited"
+        condition = "#status = :running AND fence = :fence AND lease_until = :until"
+        return self._change(run, change, condition, values)
 
     def give_back(
         self, run: Run, status: RunStatus, reason: str, now: datetime, expires_at: int | None = None
@@ -190,13 +175,13 @@ class Runs:
         change = ", ".join([*sets, *(f"#{name} = :{name}" for name in given)])
         values |= {f":{name}": value for name, value in given.items()}
         values |= {":running": RunStatus.RUNNING, ":fence": run.fence}
+        whole = f"SET {change} REMOVE {removed}" if removed else f"SET {change}"
+        return self._change(run, whole, "fence = :fence AND #status = :running", values)
+
+    def _change(self, run: Run, change: str, condition: str, values: Item) -> Run | None:
+        """The run after an update of its row; None if the condition does not hold."""
         try:
-            row = self._table.update(
-                _key(run.job_id, run.run_id),
-                f"SET {change} REMOVE {removed}" if removed else f"SET {change}",
-                "fence = :fence AND #status = :running",
-                values,
-            )
+            row = self._table.update(_key(run.job_id, run.run_id), change, condition, values)
         except ConditionFailed:
             return None
         return _run(row)
@@ -243,18 +228,14 @@ class Runs:
         if delivery:
             also += ", delivery = :delivery"
             values[":delivery"] = _text(delivery)
-        try:
-            row = self._table.update(
-                _key(run.job_id, run.run_id),
-                f"SET #status = :status, reason = :reason, completed_at = :now{also}"
-                " REMOVE lease_until, not_before, is_awaited",
-                "#status = :was AND (fence = :fence OR attribute_not_exists(fence))"
-                f" AND {'attribute_exists' if run.is_awaited else 'attribute_not_exists'}(is_awaited)",
-                values,
-            )
-        except ConditionFailed:
-            return None
-        return _run(row)
+        return self._change(
+            run,
+            f"SET #status = :status, reason = :reason, completed_at = :now{also}"
+            " REMOVE lease_until, not_before, is_awaited",
+            "#status = :was AND (fence = :fence OR attribute_not_exists(fence))"
+            f" AND {'attribute_exists' if run.is_awaited else 'attribute_not_exists'}(is_awaited)",
+            values,
+        )
 
     def add(self, run: Run) -> bool:
         """Writes a new row; false if there is one already."""

@@ -173,6 +173,19 @@ class Message:
         except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise Invalid.one("message", f"is no run message ({type(error).__name__}: {error})") from None
 
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """The message that a row stands for, due at its slot."""
+        return cls(
+            job_id=run.job_id,
+            run_id=run.run_id,
+            revision=run.revision,
+            slot=run.scheduled_for,
+            due=run.scheduled_for,
+            trigger=run.trigger,
+            dispatch=max(run.dispatch, 1),
+        )
+
     def again(self, due: datetime) -> Message:
         """The next message for the same run."""
         return replace(self, due=due, dispatch=self.dispatch + 1)

@@ -49,7 +49,7 @@ def _exchanged(
 
 def _sent(networks: tuple[IPv4Network | IPv6Network, ...], notice: Notice) -> wire.Answer:
     url, body = urlsplit(notice.url), notice.body.encode()
-    end = time.monotonic() + PATIENCE.total_seconds()
+    limits = wire.Limits.lasting(PATIENCE.total_seconds(), networks)
     request = wire.Request(
         method="POST",
         url=url,
@@ -58,7 +58,7 @@ def _sent(networks: tuple[IPv4Network | IPv6Network, ...], notice: Notice) -> wi
         body=body,
         label=f"POST {url.scheme}://{url.netloc}",
     )
-    return wire.send(request, wire.Limits(networks=networks, seconds_left=lambda: end - time.monotonic()))
+    return wire.send(request, limits)
 
 
 def _why(error: ActionError) -> str:

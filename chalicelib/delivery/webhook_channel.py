@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from urllib.parse import urlsplit
 
 from chalicelib.core.action import url_problem
@@ -29,7 +28,7 @@ def send(address: Address, letter: Letter, tools: Tools) -> None:
     if url_problem(address.url):
         raise ActionError("channel", f"{address.name}: its URL is none with this name in it", permanent=True)
     body = formats.body(letter, LIMIT, Format.JSON)
-    deadline = time.monotonic() + TIME_LIMIT
+    limits = wire.Limits.lasting(TIME_LIMIT, tools.networks)
     request = wire.Request(
         method="POST",
         url=urlsplit(address.url),
@@ -37,7 +36,6 @@ def send(address: Address, letter: Letter, tools: Tools) -> None:
         body=body.encode(),
         label=address.name,
     )
-    limits = wire.Limits(networks=tools.networks, seconds_left=lambda: deadline - time.monotonic())
     status = wire.send(request, limits).status
     if not 200 <= status < 300:
         permanent = wire.is_permanent(status)

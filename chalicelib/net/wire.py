@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -72,6 +73,12 @@ class Limits:
     networks: Iterable[IPv4Network | IPv6Network]
     """What may be reached although it is private."""
     seconds_left: Callable[[], float]
+
+    @classmethod
+    def lasting(cls, seconds: float, networks: Iterable[IPv4Network | IPv6Network]) -> Limits:
+        """From now on."""
+        end = time.monotonic() + seconds
+        return cls(networks=networks, seconds_left=lambda: end - time.monotonic())
 
 
 def is_permanent(status: int) -> bool:

@@ -16,8 +16,6 @@ from chalicelib.scheduler import jobs, runs
 from chalicelib.scheduler.engine import Engine
 from chalicelib.scheduler.settle import is_free
 
-OWNER = SYSTEM
-
 
 @dataclass(frozen=True)
 class BuiltIn:
@@ -74,7 +72,7 @@ def register(engine: Engine, wanted: Iterable[BuiltIn], deployment: str, now: da
 
 
 def create_one(engine: Engine, builtin: BuiltIn, now: datetime) -> None:
-    creation = jobs.Creation(OWNER, builtin.origin, status=builtin.status, job_id=builtin.job_id)
+    creation = jobs.Creation(SYSTEM, builtin.origin, status=builtin.status, job_id=builtin.job_id)
     with suppress(Conflict):  # another instance was first
         jobs.create(engine, Spec.model_validate(builtin.spec), creation, now)
 

@@ -19,12 +19,10 @@ from chalicelib.core.job import Job
 from chalicelib.core.redaction import Redaction
 from chalicelib.core.run import Message, Run, RunStatus
 from chalicelib.core.settings import Settings
-from chalicelib.scheduler import events
 from chalicelib.scheduler.attempts import completed, failed, hold_lock
 from chalicelib.scheduler.engine import Engine
-from chalicelib.scheduler.history import log_runs
 from chalicelib.scheduler.jobs import get
-from chalicelib.scheduler.runs import conclude, get_run
+from chalicelib.scheduler.runs import follow_up, get_run
 from chalicelib.scheduler.secrets import value_of
 from chalicelib.scheduler.targets import action_of
 
@@ -60,12 +58,10 @@ def complete(
 def _follow_up(engine: Engine, job: Job, run: Run, settings: Settings, now: datetime) -> None:
     """All that follows from the end. What fails is done by a worker: the target's report has been taken."""
     try:
-        conclude(engine, job, run, now)
-        log_runs(engine, [run], now, settings)
-        events.tell_of_runs(engine, [(job, run)], now)
+        follow_up(engine, job, run, settings, now)
     except Exception:
         log.exception("run %s/%s has ended, but not all know of it yet", run.job_id, run.run_id)
-        if engine.queue.send([_message(run)], now):
+        if engine.queue.send([Message.of(run)], now):
             raise
 
 
@@ -120,9 +116,4 @@ def _ended(engine: Engine, job: Job, run: Run, settings: Settings, outcome: Json
     if not isinstance(outcome, Failure):
         return completed(engine, job, run, settings, outcome)
     error = ActionError("reported", outcome.message, permanent=outcome.permanent)
-    return failed(engine, job, _message(run), run, settings, error)
-
-
-def _message(run: Run) -> Message:
-    slot = run.scheduled_for
-    return Message(run.job_id, run.run_id, run.revision, slot, slot, run.trigger, run.dispatch)
+    return failed(engine, job, Message.of(run), run, settings, error)

@@ -17,6 +17,7 @@ from chalicelib.core.ids import is_id, manual_run_id
 from chalicelib.core.instants import from_iso, iso
 from chalicelib.core.job import Job
 from chalicelib.core.run import Message, Run, RunStatus, Trigger
+from chalicelib.core.settings import Settings
 from chalicelib.scheduler import errands, events
 from chalicelib.scheduler.chains import message_of, on_end
 from chalicelib.scheduler.engine import Engine
@@ -111,15 +112,7 @@ def _queue(engine: Engine, run: Run, now: datetime) -> None:
     In this order a crash between the two loses nothing that was answered for; a row without a
     message would wait for ever.
     """
-    message = Message(
-        run.job_id,
-        run.run_id,
-        run.revision,
-        run.scheduled_for,
-        run.scheduled_for,
-        run.trigger,
-    )
-    if engine.queue.send([message], now):
+    if engine.queue.send([Message.of(run)], now):
         raise RuntimeError("SQS refused the message of the run")
     engine.runs.add(run)
 
@@ -268,13 +261,18 @@ def _fail(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_new: b
         planned(job.spec.delivery, RunStatus.FAILED, dry_run=run.dry_run) if job else None,
     )
     if ended:
-        conclude(engine, job, ended, now)
-        log_runs(engine, [ended], now, settings)
-        events.tell_of_runs(engine, [(job, ended)], now)
+        follow_up(engine, job, ended, settings, now)
+
+
+def follow_up(engine: Engine, job: Job | None, run: Run, settings: Settings, now: datetime) -> None:
+    """All that follows from a run's end, just now, outside of a worker."""
+    conclude(engine, job, run, now)
+    log_runs(engine, [run], now, settings)
+    events.tell_of_runs(engine, [(job, run)], now)
 
 
 def conclude(engine: Engine, job: Job | None, run: Run, now: datetime, *, is_news: bool = True) -> None:
-    """All that follows from a run's end outside of a worker."""
+    """Settles an ended run, sends its result on its way and tells its chains."""
     if settle(engine, job, run, now, is_news=is_news):
         count_runs(engine, [run])
     dispatch(engine, job, run, now)

@@ -42,106 +42,99 @@ def _every(seconds: int) -> dict[str, Any]:
     return {"type": "every", "interval": seconds, "timezone": "UTC"}
 
 
-def _mission_control(
+def _runs(
+    task: str,
     job_id: str,
-    name: str,
     goal: str,
     schedule: dict[str, Any],
-    control: str,
+    origin: Origin,
     status: JobStatus = JobStatus.ACTIVE,
+    control: str | None = None,
+    **more: Any,
 ) -> BuiltIn:
-    """A job of Mission Control's document, named as its task. It is never paused for its failures."""
+    """The job that runs a task, and is named as it is. It is never paused for its failures."""
     spec = {
-        "name": name,
+        "name": task,
         "goal": goal,
         "schedule": schedule,
-        "action": {"type": "task", "name": name},
+        "action": {"type": "task", "name": task},
         "max_consecutive_failures": 0,
+        **more,
     }
-    return BuiltIn(job_id, spec, Origin.MISSION_CONTROL, status, control)
+    return BuiltIn(job_id, spec, origin, status, control)
 
 
 JOBS: tuple[BuiltIn, ...] = (
-    BuiltIn(
+    _runs(
+        "agenda-sweep",
         "job_agenda-sweep",
-        {
-            "name": "agenda-sweep",
-            "goal": "Compares the jobs with the agenda and files what is missing.",
-            "schedule": {"type": "cron", "expression": "7 * * * *", "timezone": "UTC"},
-            "action": {"type": "task", "name": "agenda-sweep"},
-            "max_consecutive_failures": 0,
-        },
+        "Compares the jobs with the agenda and files what is missing.",
+        {"type": "cron", "expression": "7 * * * *", "timezone": "UTC"},
+        Origin.NATIVE,
     ),
-    _mission_control(
-        "job_auto_backup",
+    _runs(
         "auto_backup",
+        "job_auto_backup",
         "Backs up every table.",
         _daily(3),
-        "general.auto_backup",
+        Origin.MISSION_CONTROL,
         JobStatus.PAUSED,
+        control="general.auto_backup",
     ),
-    _mission_control(
-        "job_auto_cleanup",
+    _runs(
         "auto_cleanup",
+        "job_auto_cleanup",
         "Removes records past their retention.",
         _daily(4),
-        "general.auto_cleanup",
+        Origin.MISSION_CONTROL,
         JobStatus.PAUSED,
+        control="general.auto_cleanup",
     ),
-    _mission_control(
-        "job_agent_beat",
+    _runs(
         "agent_heartbeat",
+        "job_agent_beat",
         "Marks silent agents offline.",
         _every(300),
-        "general.agent_heartbeat",
+        Origin.MISSION_CONTROL,
+        control="general.agent_heartbeat",
     ),
-    _mission_control(
-        "job_webhooks",
+    _runs(
         "webhook_retry",
+        "job_webhooks",
         "Retries failed webhook deliveries.",
         _every(60),
-        "webhooks.retry_enabled",
+        Origin.MISSION_CONTROL,
+        control="webhooks.retry_enabled",
     ),
-    _mission_control(
-        "job_sessions",
+    _runs(
         "claude_session_scan",
+        "job_sessions",
         "Reads the transcripts of Claude Code sessions.",
         _every(60),
-        "general.claude_session_scan",
+        Origin.MISSION_CONTROL,
+        control="general.claude_session_scan",
     ),
-    BuiltIn(
+    _runs(
+        "health-check",
         "job_health-check",
-        {
-            "name": "health-check",
-            "goal": "Looks at each component and warns of those that are degraded.",
-            "schedule": {"type": "every", "interval": 300},
-            "action": {"type": "task", "name": "health-check"},
-            "max_consecutive_failures": 0,
-        },
+        "Looks at each component and warns of those that are degraded.",
+        _every(300),
         Origin.CODESPAR,
     ),
-    BuiltIn(
+    _runs(
+        "build-status-report",
         "job_build-status",
-        {
-            "name": "build-status-report",
-            "goal": "Collects how the latest build of each linked repository went.",
-            "schedule": {"type": "cron", "expression": "0 6 * * *"},
-            "action": {"type": "task", "name": "build-status-report"},
-            "timeout_seconds": 840,
-            "max_consecutive_failures": 0,
-        },
+        "Collects how the latest build of each linked repository went.",
+        _daily(6),
         Origin.CODESPAR,
+        timeout_seconds=840,
     ),
-    BuiltIn(
+    _runs(
+        "audit-cleanup",
         "job_audit-clean",
-        {
-            "name": "audit-cleanup",
-            "goal": "Removes audit entries past their retention; the log stays verifiable.",
-            "schedule": {"type": "cron", "expression": "0 3 * * *"},
-            "action": {"type": "task", "name": "audit-cleanup"},
-            "timeout_seconds": 840,
-            "max_consecutive_failures": 0,
-        },
+        "Removes audit entries past their retention; the log stays verifiable.",
+        _daily(3),
         Origin.CODESPAR,
+        timeout_seconds=840,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalicelib.core.access import Role
 from chalicelib.core.instants import parse_instant
-from chalicelib.core.job import Job, State
+from chalicelib.core.job import SYSTEM, Job, State
 from chalicelib.dialects.codespar.convert import name_of, named, task_view, tasks, verified_view
 from chalicelib.dialects.codespar.errors import render
 from chalicelib.dialects.codespar.schema import (
@@ -19,7 +19,6 @@ from chalicelib.dialects.codespar.schema import (
 )
 from chalicelib.dialects.http import Answer, Api, Call
 from chalicelib.scheduler import audit_reading, jobs
-from chalicelib.scheduler.builtins import OWNER
 
 TASKS = "/api/scheduler"
 TASK = f"{TASKS}/{{name}}"
@@ -74,7 +73,7 @@ def verify_audit_log(call: Call) -> Answer:
 
 
 def _of_system(call: Call) -> list[tuple[Job, State]]:
-    return call.engine.jobs.with_states(call.engine.jobs.ids({"owner": OWNER}))
+    return jobs.all_jobs(call.engine, {"owner": SYSTEM})
 
 
 def _named(call: Call) -> Job:
