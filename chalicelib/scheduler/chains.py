@@ -102,7 +102,7 @@ def trigger(engine: Engine, chain_id: str, now: datetime) -> PipelineRun:
         return _start(engine, chain, name, None, now)
     except Exception:  # nobody comes again for it; whoever asked is told
         if run := engine.pipelines.get(chain_id, name):
-            engine.pipelines.end(run, "failed", now)
+            _ended(engine, run, "failed", now)
         raise
 
 
@@ -197,7 +197,7 @@ def accept(engine: Engine, task: NodeTask, now: datetime) -> Message:
         pipeline = engine.pipelines.get(task.chain_id, task.execution)
     if pipeline and pipeline.status == "cancelled":
         engine.runs.end(run, RunStatus.CANCELLED, "its execution was cancelled", now, None)
-    return Message(task.job_id, task.run_id, 0, now, now, Trigger.CHAIN)
+    return Message.of(run)
 
 
 def on_end(engine: Engine, job: Job | None, run: Run, now: datetime) -> None:

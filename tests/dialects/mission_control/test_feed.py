@@ -82,3 +82,17 @@ def test_the_end_of_a_chains_execution_is_an_activity_once(
     assert told["data"]["execution"] == execution["id"]
     assert (told["data"]["status"], told["data"]["chain_name"]) == (status, "Data pipeline")
     assert told["data"]["root"] == jobs[0]
+
+
+def test_an_execution_that_could_not_be_started_is_an_activity_too(
+    api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = chained(api, made(api, "fetch"), [])
+
+    def refuses(*given: Any) -> bool:
+        raise RuntimeError("throttled")
+
+    monkeypatch.setattr(composition.engine().workflows, "start", refuses)
+    assert api("POST", f"/api/scheduler/chains/{chain['id']}/trigger").status == 500
+    (told,) = api("GET", "/api/activities?type=chain.completed").body["activities"]
+    assert (told["data"]["chain_id"], told["data"]["status"]) == (chain["id"], "failed")
