@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from chalicelib.aws.dynamo import ConditionFailed, Item, Table, transact
 
 Record = dict[str, Any]
+
+
+class Reading(TypedDict, total=False):
+    """How a kind is read: by default from its first key on, consistently, in the largest pages."""
+
+    newest_first: bool
+    before: str | None  # only the keys that come before this one
+    consistent: bool
+    page: int | None  # rows a request
 
 
 class Records:
@@ -65,39 +74,25 @@ class Records:
     def delete_many(self, kind: str, keys: Iterable[str]) -> None:
         self._table.write_batch(deletes=(_key(kind, key) for key in keys))
 
-    def list(
-        self,
-        kind: str,
-        *,
-        newest_first: bool = False,
-        before: str | None = None,
-        consistent: bool = True,
-        page: int | None = None,
-    ) -> Iterator[tuple[str, Record]]:
-        """Keys and records of a kind by key, those before the key `before` only; read `page` at a time."""
-        found = self.texts(kind, newest_first=newest_first, before=before, consistent=consistent, page=page)
-        return ((key, json.loads(text)) for key, text in found)
+    def list(self, kind: str, **how: Unpack[Reading]) -> Iterator[tuple[str, Record]]:
+        """Keys and records of a kind by key."""
+        return ((key, json.loads(text)) for key, text in self.texts(kind, **how))
 
     def text(self, kind: str, key: str) -> str | None:
         """A record as it is stored."""
         item = self._table.get(_key(kind, key))
         return item["document"] if item else None
 
-    def texts(
-        self,
-        kind: str,
-        *,
-        newest_first: bool = False,
-        before: str | None = None,
-        consistent: bool = True,
-        page: int | None = None,
-    ) -> Iterator[tuple[str, str]]:
+    def texts(self, kind: str, **how: Unpack[Reading]) -> Iterator[tuple[str, str]]:
         """As `list`, but each record as it is stored."""
         condition, values = "kind = :kind", {":kind": kind}
-        if before:
+        if before := how.get("before"):
             condition, values = f"{condition} AND record_key < :before", values | {":before": before}
-        options: dict[str, Any] = {"ScanIndexForward": not newest_first, "ConsistentRead": consistent}
-        options |= {"Limit": page} if page else {}
+        options: dict[str, Any] = {
+            "ScanIndexForward": not how.get("newest_first", False),
+            "ConsistentRead": how.get("consistent", True),
+        }
+        options |= {"Limit": page} if (page := how.get("page")) else {}
         rows = self._table.query(condition, values, **options)
         return ((row["record_key"], row["document"]) for row in rows)
 
